@@ -1,0 +1,76 @@
+/**
+ * The catalogue of failure codes, one line each, written for the operator: what it means and what to do.
+ * Codes are grouped by the room that raises them. A code is a contract: scripts match on it.
+ */
+export const failureCatalogue = {
+  // configuration and command line
+  CONFIG_INVALID:
+    'An option, URI or configuration key is wrong. The message lists every problem with its key.',
+
+  // upstream: start checks
+  SOURCE_UNREACHABLE: 'The upstream server does not answer. Check host, port, socket and network.',
+  SOURCE_ACCESS_DENIED:
+    'The upstream refuses the account. Check user, password and the grants named in the message.',
+  SOURCE_GRANT_MISSING: 'The upstream account lacks a grant that the message names.',
+  SOURCE_SETTING_WRONG:
+    'A server variable of the upstream would make replication wrong. The message names it and the value to set.',
+  SOURCE_SERVER_ID_TAKEN:
+    'Another replica uses the same server id. Choose another with ?server-id=N in the upstream URI.',
+  SOURCE_UNSUPPORTED:
+    'The upstream server or a feature it uses is not supported. The message says which.',
+  // upstream: stream
+  SOURCE_DISCONNECTED:
+    'The connection to the upstream ended. Normal on restarts and network trouble; Sluice reconnects.',
+  SOURCE_FROZEN: 'The upstream sent neither events nor heartbeats in time. Sluice reconnects.',
+  SOURCE_BINLOG_PURGED:
+    'The position to start from is no longer in the upstream binary logs. Take a new copy of the data.',
+  SOURCE_DIVERGED:
+    'The upstream does not know the stored position: its history was reset, or its tail was lost.',
+  SOURCE_CHECKSUM:
+    'An event failed its CRC32. Sluice reconnects; when it persists, the binary log on disk is damaged.',
+  SOURCE_CORRUPT: 'An event could not be decoded. The message has file, position and event type.',
+  SOURCE_STATEMENT:
+    'A data change was logged as a statement, not as rows. Set binlog_format=ROW for every session.',
+  SOURCE_INCIDENT:
+    'The upstream logged an incident event: its log may lack changes. Take a new copy of the data.',
+
+  // event store
+  STORE_FULL: 'The data directory is full or the event store reached its limit.',
+  STORE_FAILED: 'The event store could not be read or written.',
+
+  // downstream
+  SINK_UNREACHABLE: 'The downstream server does not answer. Check host, port, socket and network.',
+  SINK_ACCESS_DENIED:
+    'The downstream refuses the account, or a grant named in the message is missing.',
+  SINK_DISCONNECTED:
+    'The connection to the downstream ended; the outcome of its last transaction is read back.',
+  SINK_FENCED: 'A newer owner raised the token of this slot: this writer is stale and stops.',
+  SINK_CANARY:
+    'The downstream does not enforce the fence (the canary test failed). Strict mode refuses such a server.',
+  SINK_TABLE_MISSING:
+    'A table that the log names does not exist downstream. Create it, or start from a position before its CREATE.',
+  SINK_SCHEMA_MISMATCH:
+    'Columns of a table differ between the log and the downstream. The message names them.',
+  SINK_ROW_MISSING:
+    'A row to change or delete does not exist downstream: the copies differ. Run sluice diff.',
+  SINK_ROW_DUPLICATE: 'A row to insert exists downstream: the copies differ. Run sluice diff.',
+  SINK_ROW_TOO_LARGE:
+    'A row does not fit into max_allowed_packet of the downstream. Raise it there.',
+  SINK_BUSY: 'Deadlock or lock wait timeout downstream. Retried.',
+  SINK_READ_ONLY: 'The downstream is read-only. Retried until it is writable.',
+  SINK_REFUSED: 'The downstream refused a statement. The message has its error number.',
+  SINK_DDL_UNCERTAIN:
+    'A DDL was under way when its runner died and the table is neither as before nor as after. Compare by hand.',
+  SINK_UNSUPPORTED: 'The downstream cannot hold what the upstream logged. The message says what.',
+
+  // coordination
+  COORDINATION_FAILED: 'The coordination store could not be read or written.',
+
+  // node
+  INTERNAL_FAULT:
+    'A bug in Sluice. The part that broke was restarted; please report the stack in the log.',
+  INTERNAL_STOPPED: 'The part was asked to stop while the call was under way.',
+} as const;
+
+/** A code of the catalogue. */
+export type FailureCode = keyof typeof failureCatalogue;

@@ -1,0 +1,120 @@
+/**
+ * The sink port: the one place that submits changes downstream, every transaction behind the fence (FENCE §1.2). One
+ * instance lives on each work thread (dispatchers' transactions) and one beside the maintainer (raise, DDL, checkpoint).
+ */
+import type { Checkpoint, DdlEvent } from '../model/position.ts';
+import type { Routing } from './upstream.ts';
+import type { Port } from './port.ts';
+
+/** What a lane of a slot has committed. */
+export interface SlotState {
+  /** Number of the slot row. Lane 0 of a span comes first. */
+  readonly slot: number;
+  readonly lane: number;
+  /** Transactions committed by this slot. */
+  readonly seq: number;
+  /** All changes of the span with commitTs ≤ ts routed to this lane are applied. */
+  readonly ts: number;
+  /** The batch that wrote `ts` began after `base`: up to `base` every lane of the span is complete. base ≤ ts. */
+  readonly base: number;
+  /** How many lanes that batch used. */
+  readonly lanes: number;
+}
+
+/** Requests of the port. */
+export type SinkRequest =
+  /** Connects, makes the bookkeeping tables when missing, and runs the canary (FENCE §1.2). */
+  | { readonly kind: 'Open'; readonly changefeed: string }
+  /**
+   * Raises the token of the feed's own slot (span ''), in one locking transaction with reading its checkpoint. Refused
+   * with SINK_FENCED and `detail.token` when a token ≥ `token` is there already.
+   */
+  | { readonly kind: 'RaiseFeed'; readonly changefeed: string; readonly token: number }
+  /**
+   * Raises the tokens of all lanes of `span`, reading their positions in the same transaction; makes the rows when
+   * missing, at `ts`. SINK_FENCED when a token > `token` is there.
+   */
+  | {
+      readonly kind: 'RaiseSpan';
+      readonly changefeed: string;
+      readonly span: string;
+      readonly token: number;
+      readonly ts: number;
+    }
+  /**
+   * Applies blocks of one span in one fenced downstream transaction per lane. Transactions with commitTs ≤ `afterTs`
+   * inside the blocks are skipped, as are those > `untilTs`.
+   *
+   * stage: `whole` = the blocks hold complete transactions only. A transaction larger than one call is applied by one
+   * `begin`, any number of `more` and one `end`, which commits; a failure at any stage loses the transaction whole.
+   *
+   * `idempotent`: the downstream may already hold some of these changes (a batch of several lanes that was cut by a
+   * crash); rows are written as final states.
+   */
+  | {
+      readonly kind: 'Apply';
+      readonly changefeed: string;
+      readonly span: string;
+      readonly token: number;
+      readonly afterTs: number;
+      readonly untilTs: number;
+      readonly stage: 'whole' | 'begin' | 'more' | 'end';
+      readonly idempotent: boolean;
+      readonly blocks: readonly Uint8Array[];
+    }
+  /** Stores the feed's checkpoint in its own slot, behind the fence. Monotone: a lower ts is refused. */
+  | {
+      readonly kind: 'SaveCheckpoint';
+      readonly changefeed: string;
+      readonly token: number;
+      readonly checkpoint: Checkpoint;
+    }
+  /** Runs one DDL exactly once (FENCE §0.5): intent row, statement on the session that holds the DDL lock, done row. */
+  | {
+      readonly kind: 'RunDdl';
+      readonly changefeed: string;
+      readonly token: number;
+      readonly ddl: DdlEvent;
+    }
+  /** Reads foreign keys downstream and answers which tables must share a span. */
+  | { readonly kind: 'ReadGroups'; readonly changefeed: string; readonly rules: readonly string[] }
+  /** Forgets a span (its dispatcher ended); connections used for it may close. */
+  | { readonly kind: 'Release'; readonly span: string }
+  /** Forgets all table definitions read from the downstream; called after each DDL. */
+  | { readonly kind: 'ForgetTables' };
+
+/** Answer to `Apply`. */
+export interface SinkApplied {
+  readonly kind: 'Applied';
+  /** commitTs of the last transaction that is now committed downstream (for begin/more: unchanged). */
+  readonly ts: number;
+  /** Row changes in the log. */
+  readonly rowCount: number;
+  /** Source transactions. */
+  readonly transactionCount: number;
+  /** Row changes sent after folding. */
+  readonly writtenRowCount: number;
+  /** Server time of the last transaction, milliseconds. */
+  readonly commitMs: number;
+  /** Bytes of SQL sent. */
+  readonly byteCount: number;
+}
+
+/** Answers of the port. */
+export type SinkAnswer =
+  | SinkApplied
+  | {
+      readonly kind: 'Opened';
+      readonly version: string;
+      readonly serverId: string;
+      readonly laneCount: number;
+    }
+  | { readonly kind: 'FeedRaised'; readonly checkpoint: Checkpoint | null }
+  | { readonly kind: 'SpanRaised'; readonly lanes: readonly SlotState[] }
+  | { readonly kind: 'CheckpointSaved' }
+  | { readonly kind: 'DdlDone'; readonly ran: boolean }
+  | { readonly kind: 'GroupsRead'; readonly groups: Routing['groups'] }
+  | { readonly kind: 'Done' };
+
+/** The sink port. */
+export type SinkPort = Port<SinkRequest, SinkAnswer>;
