@@ -112,13 +112,18 @@ export class EtcdServer {
   #flags(): string[] {
     const client = `http://127.0.0.1:${this.#ports[0]}`;
     const peer = `http://127.0.0.1:${this.#ports[1]}`;
-    return [
-      ...['--name', 'e1', '--data-dir', join(this.directory, 'data')],
-      ...['--listen-client-urls', client, '--advertise-client-urls', client],
-      ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-      ...['--initial-cluster', `e1=${peer}`, '--initial-cluster-token', this.directory],
-      ...['--logger', 'zap', '--log-level', 'warn'],
-    ];
+    const flags = {
+      name: 'e1',
+      'data-dir': join(this.directory, 'data'),
+      'listen-client-urls': client,
+      'advertise-client-urls': client,
+      'listen-peer-urls': peer,
+      'initial-advertise-peer-urls': peer,
+      'initial-cluster': `e1=${peer}`,
+      logger: 'zap',
+      'log-level': 'warn',
+    };
+    return Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
   }
 
   async #answers(): Promise<boolean> {

@@ -1,0 +1,196 @@
+import { execFile } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { findProgram } from './requirements.ts';
+
+const run = promisify(execFile);
+
+/** A MySQL unpacked beside the system, or why there is none. */
+export type MysqlPackage =
+  | {
+      /** The server's version, e.g. `9.7.4`. */
+      readonly version: string;
+      /** The folder that holds the unpacked `/usr` with its own C library. */
+      readonly root: string;
+      /** The start of a command line that runs mysqld with that C library. */
+      readonly command: readonly string[];
+    }
+  | { readonly unavailable: string };
+
+/** The dynamic loader by processor, inside the unpacked root. */
+const LOADERS: Readonly<Record<string, readonly [folder: string, file: string]>> = {
+  x64: ['usr/lib/x86_64-linux-gnu', 'ld-linux-x86-64.so.2'],
+  arm64: ['usr/lib/aarch64-linux-gnu', 'ld-linux-aarch64.so.1'],
+};
+
+const LIMIT_MS = 240_000;
+const LOCK_LIMIT_MS = 300_000;
+
+/**
+ * The newest MySQL server of Debian's unstable suite, unpacked into a cache ($SLUICE_CACHE, default below the temporary
+ * folder) without being installed. The first call downloads about 75 MB from the machine's own Debian mirror; the
+ * packages are kept, because the suite moves on.
+ */
+export async function obtainMysql(): Promise<MysqlPackage> {
+  const loader = LOADERS[process.arch];
+  if (loader === undefined) return { unavailable: `no MySQL package for ${process.arch}` };
+  for (const program of ['apt-get', 'dpkg']) {
+    if (findProgram(program) === null) return { unavailable: `${program} is not on this machine` };
+  }
+  const cache = join(process.env['SLUICE_CACHE'] ?? join(tmpdir(), 'sluice-cache'), 'mysql');
+  mkdirSync(join(cache, 'debs'), { recursive: true });
+  try {
+    return await withLock(join(cache, 'lock'), async () => {
+      const root = join(cache, 'root');
+      if (!existsSync(root)) {
+        if (listDebs(cache).length === 0) await download(cache);
+        await unpack(cache, root);
+      }
+      return await describe(root, loader);
+    });
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    return { unavailable: text.trim().split('\n').slice(-3).join(' | ') };
+  }
+}
+
+async function describe(
+  root: string,
+  [folder, file]: readonly [string, string],
+): Promise<MysqlPackage> {
+  const libraries = join(root, folder);
+  const command = [
+    join(libraries, file),
+    '--library-path',
+    libraries,
+    join(root, 'usr/sbin/mysqld'),
+  ];
+  const { stdout } = await run(command[0]!, [...command.slice(1), '--no-defaults', '--version']);
+  const version = /Ver (\d+\.\d+\.\d+)/.exec(stdout)?.[1];
+  if (version === undefined || stdout.includes('MariaDB')) {
+    return { unavailable: `not a MySQL server: ${stdout.trim()}` };
+  }
+  return { version, root, command };
+}
+
+function listDebs(cache: string): string[] {
+  const folder = join(cache, 'debs');
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.deb'))
+    .map((name) => join(folder, name));
+}
+
+/** Downloads mysql-server-core and all it needs through an apt root of its own; the system's is not touched. */
+async function download(cache: string): Promise<void> {
+  const mirror = debianMirror();
+  const apt = join(cache, 'apt');
+  rmSync(apt, { recursive: true, force: true });
+  const archives = join(apt, 'cache/archives');
+  for (const folder of ['state/lists/partial', 'cache/archives/partial', 'etc']) {
+    mkdirSync(join(apt, folder), { recursive: true });
+  }
+  writeFileSync(join(apt, 'status'), '');
+  writeFileSync(
+    join(apt, 'etc/sources.list'),
+    `deb ${mirror.keyring === null ? '' : `[signed-by=${mirror.keyring}] `}${mirror.uri} sid main\n`,
+  );
+  const settings = [
+    `Dir::State=${join(apt, 'state')}`,
+    `Dir::State::status=${join(apt, 'status')}`,
+    `Dir::Cache=${join(apt, 'cache')}`,
+    `Dir::Cache::archives=${archives}`,
+    `Dir::Etc::sourcelist=${join(apt, 'etc/sources.list')}`,
+    'Dir::Etc::sourceparts=/dev/null',
+    'Dir::Etc::preferencesparts=/dev/null',
+    'Acquire::Languages=none',
+    'Acquire::Retries=3',
+    'APT::Update::Post-Invoke-Success::=',
+    ...(process.getuid?.() === 0 ? ['APT::Sandbox::User=root'] : []),
+  ].flatMap((setting) => ['-o', setting]);
+  const options = {
+    timeout: LIMIT_MS,
+    maxBuffer: 16 << 20,
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  };
+  await run('apt-get', [...settings, 'update'], options);
+  const install = ['install', '-y', '--download-only', '--no-install-recommends'];
+  await run('apt-get', [...settings, ...install, 'mysql-server-core'], options);
+  for (const name of readdirSync(archives).filter((each) => each.endsWith('.deb'))) {
+    renameSync(join(archives, name), join(cache, 'debs', name));
+  }
+  rmSync(apt, { recursive: true, force: true });
+}
+
+async function unpack(cache: string, root: string): Promise<void> {
+  const debs = listDebs(cache);
+  if (!debs.some((deb) => deb.includes('mysql-server-core'))) {
+    throw new Error(`no mysql-server-core package in ${join(cache, 'debs')}`);
+  }
+  const fresh = mkdtempSync(`${root}.`);
+  for (const deb of debs) await run('dpkg', ['-x', deb, fresh]);
+  renameSync(fresh, root);
+}
+
+/** The Debian archive this machine installs from, and the keyring its entry names. */
+function debianMirror(): { uri: string; keyring: string | null } {
+  const parts = '/etc/apt/sources.list.d';
+  const files = existsSync(parts) ? readdirSync(parts).map((name) => join(parts, name)) : [];
+  for (const file of ['/etc/apt/sources.list', ...files].filter((each) => existsSync(each))) {
+    const text = readFileSync(file, 'utf8');
+    const uri =
+      /^URIs:\s*(\S+\/debian\/?)\s*$/m.exec(text)?.[1] ??
+      /^deb\s+(?:\[[^\]]*\]\s+)?(\S+\/debian\/?)\s/m.exec(text)?.[1];
+    if (uri === undefined) continue;
+    const keyring = /signed-by[=:]\s*([^\]\s]+)/i.exec(text)?.[1] ?? null;
+    return { uri, keyring };
+  }
+  throw new Error('this machine names no Debian archive in its apt sources');
+}
+
+/** Runs `task` while holding a lock file that names this process; a lock of a dead process is taken over. */
+async function withLock<T>(file: string, task: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + LOCK_LIMIT_MS;
+  while (!tryLock(file)) {
+    if (Date.now() > deadline) throw new Error(`waited too long for ${file}`);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  try {
+    return await task();
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+function tryLock(file: string): boolean {
+  try {
+    writeFileSync(file, String(process.pid), { flag: 'wx' });
+    return true;
+  } catch {
+    if (existsSync(file) && !isAlive(Number(readFileSync(file, 'utf8')))) {
+      rmSync(file, { force: true });
+    }
+    return false;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  // The holder has made the file but not yet written its number.
+  if (pid === 0 || Number.isNaN(pid)) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
