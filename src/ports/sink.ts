@@ -60,6 +60,8 @@ export type SinkRequest =
       readonly untilTs: number;
       readonly stage: 'whole' | 'begin' | 'more' | 'end';
       readonly idempotent: boolean;
+      /** Rises with every DDL: table definitions read under another version are forgotten. */
+      readonly schemaVersion: number;
       readonly blocks: readonly Uint8Array[];
     }
   /** Stores the feed's checkpoint in its own slot, behind the fence. Monotone: a lower ts is refused. */

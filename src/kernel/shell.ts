@@ -1,0 +1,289 @@
+import { assert } from '../base/assert.ts';
+import { Queue } from '../base/queue.ts';
+import type { Env, Overview, Role, Step } from './behaviour.ts';
+import { Cell } from './cell.ts';
+import { admit, refuse, type Refusal } from './door.ts';
+import type { Effect } from './effect.ts';
+import type { Exit } from './exit.ts';
+import type { CellStart, Host } from './host.ts';
+import type { Envelope, Message, Signal } from './message.ts';
+import type { Ref } from './ref.ts';
+
+/** Deliveries of one turn before the thread's other work (sockets, timers) gets its chance. */
+const turnDeliveryCountMax = 2_000;
+
+/** What inspection sees of one cell. */
+export interface CellOverview {
+  readonly path: string;
+  readonly role: string;
+  readonly thread: string;
+  readonly incarnation: number;
+  readonly epoch: number;
+  readonly mailbox: number;
+  readonly state: Overview;
+}
+
+/**
+ * Runs the cells of one thread: takes mail, asks the door, calls the behaviour, performs its effects through the
+ * {@link Host}. The same shell runs in production and in the simulator.
+ */
+export class Shell {
+  readonly #host: Host;
+  readonly #roles: Readonly<Record<string, Role>>;
+  readonly #cells = new Map<string, Cell>();
+  readonly #runnable = new Queue<Cell>();
+  readonly #refusals = new Map<string, number>();
+  #scheduled = false;
+  /** The envelope being received, for Reply and env.from. */
+  #current: Envelope | null = null;
+
+  constructor(host: Host, roles: Readonly<Record<string, Role>>) {
+    this.#host = host;
+    this.#roles = roles;
+  }
+
+  /** Starts a cell: its init runs now; the tree hears Started, or Exited when init throws. */
+  start(start: CellStart): void {
+    const role = this.#roles[start.role];
+    assert(role !== undefined, `unknown role ${start.role}`);
+    assert(!this.#cells.has(start.ref.path), `cell ${start.ref.path} runs already`);
+    const cell = new Cell(start, role);
+    this.#cells.set(start.ref.path, cell);
+    this.#host.tree({ kind: 'Started', ref: cell.ref });
+    this.#step(cell, null, (env) => role.behaviour.init(start.props, env));
+  }
+
+  /** Asks a cell to end (signal StopAsked); a cell without a signal handler ends at once. */
+  stop(ref: Ref): void {
+    const cell = this.#find(ref);
+    if (cell === undefined) this.#host.tree({ kind: 'Exited', ref, exit: { kind: 'no-process' } });
+    else this.signal(ref, { kind: 'StopAsked' });
+  }
+
+  /** Ends a cell now: mailbox dropped, timers dropped, no further delivery. */
+  kill(ref: Ref, exit: Exit = { kind: 'killed' }): void {
+    const cell = this.#find(ref);
+    if (cell !== undefined) this.#end(cell, exit);
+  }
+
+  /** Puts a signal in front of the cell's messages; dropped when the cell is gone. */
+  signal(to: Ref, signal: Signal): void {
+    const cell = this.#find(to);
+    if (cell === undefined) return;
+    cell.mailbox.pushSignal(signal);
+    this.#enqueue(cell);
+  }
+
+  /** Delivers an envelope to a cell of this thread through the door; refusals are counted, never thrown. */
+  deliver(envelope: Envelope): void {
+    const cell = this.#cells.get(envelope.to.path);
+    if (cell === undefined) return this.#refused(envelope, 'no-such-cell');
+    if (envelope.to.incarnation !== 0 && envelope.to.incarnation !== cell.ref.incarnation) {
+      return this.#refused(envelope, 'stale-incarnation');
+    }
+    if (!cell.mailbox.push(envelope)) {
+      this.#refused(envelope, 'mailbox-full');
+      // A full mailbox means that a protocol's credit is broken: nothing may be lost silently.
+      this.#end(cell, {
+        kind: 'fault',
+        message: `mailbox of ${cell.ref.path} above its limit ${cell.mailbox.limit} at ${envelope.message.kind}`,
+        stack: '',
+      });
+      return;
+    }
+    this.#enqueue(cell);
+  }
+
+  /** Pictures of all cells, in path order. */
+  overview(): readonly CellOverview[] {
+    return [...this.#cells.values()]
+      .map((cell) => ({
+        path: cell.ref.path,
+        role: cell.roleName,
+        thread: cell.ref.thread,
+        incarnation: cell.ref.incarnation,
+        epoch: cell.admission.epoch,
+        mailbox: cell.mailbox.depth,
+        state: cell.role.behaviour.overview(cell.state),
+      }))
+      .sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  /** Refused deliveries so far, by `kind reason`. */
+  refusals(): Readonly<Record<string, number>> {
+    return Object.fromEntries(this.#refusals);
+  }
+
+  #find(ref: Ref): Cell | undefined {
+    const cell = this.#cells.get(ref.path);
+    if (cell === undefined) return undefined;
+    return ref.incarnation === 0 || ref.incarnation === cell.ref.incarnation ? cell : undefined;
+  }
+
+  #enqueue(cell: Cell): void {
+    if (cell.queued) return;
+    cell.queued = true;
+    this.#runnable.push(cell);
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    this.#host.schedule(this.#turn);
+  }
+
+  readonly #turn = (): void => {
+    this.#scheduled = false;
+    for (let i = 0; i < turnDeliveryCountMax; i++) {
+      const cell = this.#runnable.shift();
+      if (cell === undefined) return;
+      cell.queued = false;
+      if (!cell.alive) continue;
+      this.#takeMail(cell);
+      if (cell.alive && cell.mailbox.depth > 0) {
+        cell.queued = true;
+        this.#runnable.push(cell);
+      }
+    }
+    if (this.#runnable.length > 0 && !this.#scheduled) {
+      this.#scheduled = true;
+      this.#host.schedule(this.#turn);
+    }
+  };
+
+  #takeMail(cell: Cell): void {
+    const mail = cell.mailbox.shift();
+    if (mail === undefined) return;
+    const { behaviour, guards } = cell.role;
+    if (mail.lane === 'signal') {
+      const { signal } = mail;
+      if (behaviour.signal !== undefined) {
+        this.#step(cell, null, (env) => behaviour.signal!(cell.state, signal, env));
+      } else if (signal.kind === 'StopAsked') this.#end(cell, { kind: 'shutdown' });
+      return;
+    }
+    const { envelope } = mail;
+    if (envelope.from !== cell.ref) {
+      const guard = guards[envelope.message.kind];
+      const refusal = refuse(guard, cell.admission, envelope);
+      if (refusal !== null) return this.#refused(envelope, refusal);
+      cell.admission = admit(guard, cell.admission, envelope);
+    }
+    this.#step(cell, envelope, (env) => behaviour.receive(cell.state, envelope.message, env));
+  }
+
+  #step(cell: Cell, envelope: Envelope | null, run: (env: Env) => Step<unknown>): void {
+    this.#current = envelope;
+    try {
+      const [state, effects] = run({
+        self: cell.ref,
+        now: this.#host.now,
+        random: this.#host.random,
+        from: envelope?.from ?? cell.ref,
+      });
+      cell.state = state;
+      for (const effect of effects) {
+        if (!cell.alive) break;
+        this.#perform(cell, effect);
+      }
+    } catch (error) {
+      this.#end(cell, faultOf(error));
+    } finally {
+      this.#current = null;
+    }
+  }
+
+  #perform(cell: Cell, effect: Effect): void {
+    switch (effect.kind) {
+      case 'Send':
+        return this.#send(cell, effect.to, cell.admission.epoch, effect.message);
+      case 'Reply': {
+        const request = this.#current;
+        assert(
+          request !== null && request.from !== cell.ref,
+          'Reply outside a message from another cell',
+        );
+        return this.#send(cell, request.from, request.epoch, effect.message);
+      }
+      case 'CallPort':
+        return this.#callPort(cell, effect);
+      case 'SetTimer':
+        return this.#setTimer(cell, effect.key, effect.afterMs, effect.message);
+      case 'DropTimer':
+        cell.timers.get(effect.key)?.();
+        cell.timers.delete(effect.key);
+        return;
+      case 'Spawn':
+        return this.#host.tree({
+          ...effect,
+          requester: cell.ref,
+          epoch: effect.epoch ?? 0,
+          owner: effect.owner ?? null,
+        });
+      case 'Stop':
+        if (effect.target === 'self') return this.#end(cell, effect.exit);
+        return this.#host.tree({ kind: 'StopCell', target: effect.target });
+      case 'Watch':
+        return this.#host.tree({ kind: 'Watch', watcher: cell.ref, target: effect.target });
+      case 'Log':
+        return this.#host.log(effect.level, effect.event, {
+          cell: cell.ref.path,
+          ...effect.detail,
+        });
+      case 'Count':
+        return this.#host.count(effect.name, effect.value);
+    }
+  }
+
+  #send(cell: Cell, to: Ref, epoch: number, message: Message): void {
+    const envelope: Envelope = { to, from: cell.ref, epoch, seq: ++cell.seq, message };
+    if (to.thread === this.#host.thread) this.deliver(envelope);
+    else this.#host.post(envelope);
+  }
+
+  #sendSelf(cell: Cell, message: Message): void {
+    if (!cell.alive) return;
+    this.deliver({
+      to: cell.ref,
+      from: cell.ref,
+      epoch: cell.admission.epoch,
+      seq: ++cell.seq,
+      message,
+    });
+  }
+
+  #callPort(cell: Cell, effect: Extract<Effect, { kind: 'CallPort' }>): void {
+    this.#host.callPort(effect.port, effect.request, (outcome) => {
+      const answer = { kind: effect.answer, tag: effect.tag, outcome };
+      this.#sendSelf(cell, answer);
+    });
+  }
+
+  #setTimer(cell: Cell, key: string, afterMs: number, message: Message): void {
+    cell.timers.get(key)?.();
+    const cancel = this.#host.timer(afterMs, () => {
+      cell.timers.delete(key);
+      this.#sendSelf(cell, message);
+    });
+    cell.timers.set(key, cancel);
+  }
+
+  #end(cell: Cell, exit: Exit): void {
+    if (!cell.alive) return;
+    cell.alive = false;
+    cell.mailbox.clear();
+    for (const cancel of cell.timers.values()) cancel();
+    cell.timers.clear();
+    this.#cells.delete(cell.ref.path);
+    this.#host.tree({ kind: 'Exited', ref: cell.ref, exit });
+  }
+
+  #refused(envelope: Envelope, refusal: Refusal): void {
+    const key = `${envelope.message.kind} ${refusal}`;
+    this.#refusals.set(key, (this.#refusals.get(key) ?? 0) + 1);
+    this.#host.count(`refused ${key}`, 1);
+  }
+}
+
+function faultOf(error: unknown): Exit {
+  return error instanceof Error
+    ? { kind: 'fault', message: error.message, stack: error.stack ?? '' }
+    : { kind: 'fault', message: String(error), stack: '' };
+}

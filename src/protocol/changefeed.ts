@@ -1,0 +1,57 @@
+/** What the control plane says about a changefeed: its configuration as actors need it, and its status. */
+import type { Failure } from '../base/failure.ts';
+import type { Position } from '../model/position.ts';
+import type { StartAt } from '../ports/upstream.ts';
+
+/** A changefeed as its maintainer needs it: plain data, no credentials (ports hold those). */
+export interface ChangefeedConfig {
+  readonly id: string;
+  readonly startAt: StartAt;
+  /** Table filter rules (FEATURES 1.6). */
+  readonly rules: readonly string[];
+  /** End when the upstream's newest position at the start is applied. */
+  readonly untilCaughtUp: boolean;
+  /** Bytes that all queues of the feed on this node may hold together. */
+  readonly memoryQuota: number;
+  /** Names of the work threads dispatchers may live on. */
+  readonly workThreads: readonly string[];
+  /** How long the feed may fail without progress before it is `failed`, milliseconds. */
+  readonly stuckAfterMs: number;
+}
+
+/** States of FEATURES 1.2 that exist so far. */
+export type ChangefeedState = 'starting' | 'normal' | 'warning' | 'failed' | 'stopped' | 'finished';
+
+/** Counters since the changefeed started in this process. */
+export interface ChangefeedCounts {
+  /** Row changes in the log that were applied. */
+  readonly rows: number;
+  /** Source transactions applied, counted once per span they touch. */
+  readonly transactions: number;
+  /** Row changes written after folding. */
+  readonly writtenRows: number;
+  readonly ddl: number;
+  /** Bytes read from the upstream. */
+  readonly sourceBytes: number;
+  /** Complete transactions read from the upstream. */
+  readonly sourceTransactions: number;
+}
+
+/** What a person or the API sees of a changefeed. */
+export interface ChangefeedStatus {
+  readonly id: string;
+  readonly state: ChangefeedState;
+  /** What it is doing or waiting for, one short phrase: never silently stuck (DESIGN P7). */
+  readonly stage: string;
+  readonly checkpoint: Position | null;
+  readonly resolvedTs: number;
+  /** The position `untilCaughtUp` waits for; null before the upstream was checked. */
+  readonly newest: Position | null;
+  /** Server time of the newest transaction read, and of the newest known applied, milliseconds; 0 before the first. */
+  readonly sourceMs: number;
+  readonly appliedMs: number;
+  readonly spanCount: number;
+  readonly counts: ChangefeedCounts;
+  readonly failure: Failure | null;
+  readonly warnings: readonly string[];
+}
