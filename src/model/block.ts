@@ -146,10 +146,57 @@ export class BlockWriter {
     this.#open = false;
   }
 
-  /** Hands over the block, or undefined when nothing was written. An open transaction continues in the next block. */
+  /**
+   * Hands over a block, or undefined when nothing was written. Complete transactions are handed over first and an open
+   * one stays behind for the next call, so a block with `unfinished` holds that one transaction only: a reconnect can
+   * discard it without losing others. An open transaction continues in the next block.
+   */
   take(): { readonly info: BlockInfo; readonly bytes: Uint8Array<ArrayBuffer> } | undefined {
     if (this.isEmpty) return undefined;
+    if (this.#open && this.#written && this.#transactionCount > 1) return this.#takeComplete();
     const unfinished = this.#open && this.#written;
+    const taken = this.#finishBlock(unfinished);
+    this.#reset(unfinished);
+    return taken;
+  }
+
+  /** Hands over everything before the open transaction and writes that one anew at the start of the buffer. */
+  #takeComplete(): { readonly info: BlockInfo; readonly bytes: Uint8Array<ArrayBuffer> } {
+    const openBytes = this.#bytes.slice(this.#openAt, this.#length);
+    const openEventCount = this.#eventCount - this.#openEvents;
+    const tables = this.#tableRecords;
+    const ts = this.#lastTs;
+    this.#length = this.#openAt;
+    this.#transactionCount--;
+    this.#eventCount = this.#openEvents;
+    this.#lastWrittenTs = this.#completeTs;
+    const taken = this.#finishBlock(false);
+    this.#reset(false);
+    const view = new DataView(openBytes.buffer);
+    const transactionEnd = recordHeaderBytes + view.getUint32(0, true);
+    const older = tables.filter((table) => table.at < this.#openAt).map((table) => table.bytes);
+    for (const part of [openBytes.subarray(0, transactionEnd), ...older, openBytes.subarray(transactionEnd)]) {
+      this.#append(part);
+    }
+    this.#openAt = blockHeaderBytes;
+    this.#tableCount = tables.length;
+    this.#firstTs = ts;
+    this.#lastWrittenTs = ts;
+    this.#transactionCount = 1;
+    this.#eventCount = openEventCount;
+    this.#openEvents = 0;
+    this.#written = true;
+    // Later events of the transaction write their table record again: cheaper than keeping both indexes in step.
+    return taken;
+  }
+
+  #append(part: Uint8Array): void {
+    this.#grow(this.#length + part.byteLength);
+    this.#bytes.set(part, this.#length);
+    this.#length += part.byteLength;
+  }
+
+  #finishBlock(unfinished: boolean): { readonly info: BlockInfo; readonly bytes: Uint8Array<ArrayBuffer> } {
     this.#view.setUint32(0, magic, true);
     this.#view.setUint32(
       4,
@@ -163,9 +210,7 @@ export class BlockWriter {
     this.#view.setUint32(24, this.#transactionCount, true);
     this.#view.setUint32(28, this.#eventCount, true);
     const bytes = this.#bytes.slice(0, this.#length);
-    const info = readBlockInfo(this.span, bytes);
-    this.#reset(unfinished);
-    return { info, bytes };
+    return { info: readBlockInfo(this.span, bytes), bytes };
   }
 
   /** Forgets everything written and any open transaction (a reconnect discards incomplete groups). */
@@ -176,6 +221,12 @@ export class BlockWriter {
   }
 
   #lastWrittenTs = 0;
+  /** commitTs of the last transaction written before the open one. */
+  #completeTs = 0;
+  /** Where the open transaction's record begins, and how many events came before it. */
+  #openAt = blockHeaderBytes;
+  #openEvents = 0;
+  #tableRecords: { readonly at: number; readonly bytes: Uint8Array }[] = [];
 
   #reset(continues: boolean): void {
     // One huge event must not leave a huge buffer behind for ever.
@@ -187,6 +238,7 @@ export class BlockWriter {
     this.#transactionCount = 0;
     this.#eventCount = 0;
     this.#tables.clear();
+    this.#tableRecords = [];
     this.#tableCount = 0;
     this.#continues = continues;
     this.#written = false;
@@ -194,6 +246,9 @@ export class BlockWriter {
 
   #writeTransaction(): void {
     const gtid = encoder.encode(this.#gtid);
+    this.#openAt = this.#length;
+    this.#openEvents = this.#eventCount;
+    this.#completeTs = this.#lastWrittenTs;
     const at = this.#record(recordKind.transaction, 18 + gtid.byteLength);
     this.#view.setFloat64(at, this.#lastTs, true);
     this.#view.setFloat64(at + 8, this.#commitMs, true);
@@ -217,19 +272,22 @@ export class BlockWriter {
     const at = this.#record(recordKind.table, 2 + body.byteLength);
     this.#view.setUint16(at, index, true);
     this.#bytes.set(body, at + 2);
+    const recordAt = at - recordHeaderBytes;
+    this.#tableRecords.push({ at: recordAt, bytes: this.#bytes.slice(recordAt, this.#length) });
     return index;
+  }
+
+  #grow(needed: number): void {
+    if (needed <= this.#bytes.byteLength) return;
+    const grown = new Uint8Array(Math.max(needed, Math.min(this.#bytes.byteLength * 2, 64 << 20)));
+    grown.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = grown;
+    this.#view = new DataView(grown.buffer);
   }
 
   #record(kind: number, bodyBytes: number): number {
     const needed = this.#length + recordHeaderBytes + bodyBytes;
-    if (needed > this.#bytes.byteLength) {
-      const grown = new Uint8Array(
-        Math.max(needed, Math.min(this.#bytes.byteLength * 2, 64 << 20)),
-      );
-      grown.set(this.#bytes.subarray(0, this.#length));
-      this.#bytes = grown;
-      this.#view = new DataView(grown.buffer);
-    }
+    this.#grow(needed);
     this.#view.setUint32(this.#length, bodyBytes, true);
     this.#view.setUint8(this.#length + 4, kind);
     const at = this.#length + recordHeaderBytes;
