@@ -89,25 +89,47 @@ export class ByteWriter {
 
   /** A non-negative integer below 2^53 in decimal, left-padded with zeros to `width`. */
   uint(value: number, width = 1): void {
-    let digitCount = 1;
-    for (let rest = value; rest >= 10; rest = Math.floor(rest / 10)) digitCount++;
+    if (value > 0xffffffff) {
+      // Above 2^32 only floating division is exact; two halves of at most eight and nine digits go on in integers.
+      const high = Math.floor(value / 1e8);
+      this.uint(high, width - 8);
+      this.uint(value - high * 1e8, 8);
+      return;
+    }
+    let small = value >>> 0;
+    let digitCount = decimalDigits(small);
     if (digitCount < width) digitCount = width;
     const at = this.reserve(digitCount);
     const target = this.#bytes;
-    let rest = value;
-    let i = at + digitCount - 1;
-    // Above 2^32 the remainder needs floating division; below, integer arithmetic is several times faster.
-    while (rest > 0xffffffff) {
-      const quotient = Math.floor(rest / 10);
-      target[i--] = 48 + (rest - quotient * 10);
-      rest = quotient;
-    }
-    let small = rest >>> 0;
-    for (; i >= at; i--) {
+    for (let i = at + digitCount - 1; i >= at; i--) {
       const quotient = (small / 10) >>> 0;
       target[i] = 48 + (small - quotient * 10);
       small = quotient;
     }
+  }
+
+  /** The unsigned 64-bit integer high · 2^32 + low in decimal; both halves are below 2^32. */
+  uint64(high: number, low: number): void {
+    if (high < 1 << 21) {
+      this.uint(high * 2 ** 32 + low);
+      return;
+    }
+    // 2^32 = 429496 · 10^4 + 7296 takes off four digits with every number below 2^53.
+    const part = high * 7296 + low;
+    const carry = Math.floor(part / 10_000);
+    this.uint(high * 429_496 + carry);
+    this.uint(part - carry * 10_000, 4);
+  }
+
+  /** The 64-bit integer of two 32-bit halves in decimal; unless `unsigned`, the top bit of `high` is its sign. */
+  long(unsigned: boolean, high: number, low: number): void {
+    if (unsigned || (high | 0) >= 0) {
+      this.uint64(high >>> 0, low >>> 0);
+      return;
+    }
+    this.byte(0x2d);
+    const negated = -low >>> 0;
+    this.uint64((negated === 0 ? -high : ~high) >>> 0, negated);
   }
 
   /** An integer in decimal; |value| < 2^53. */
@@ -142,4 +164,16 @@ export class ByteWriter {
     grown.set(this.#bytes.subarray(0, this.#length));
     this.#bytes = grown;
   }
+}
+
+function decimalDigits(value: number): number {
+  if (value < 10) return 1;
+  if (value < 100) return 2;
+  if (value < 1000) return 3;
+  if (value < 10_000) return 4;
+  if (value < 100_000) return 5;
+  if (value < 1_000_000) return 6;
+  if (value < 10_000_000) return 7;
+  if (value < 100_000_000) return 8;
+  return value < 1_000_000_000 ? 9 : 10;
 }
