@@ -58,6 +58,9 @@ export const failureCatalogue = {
     'A row does not fit into max_allowed_packet of the downstream. Raise it there.',
   SINK_BUSY: 'Deadlock or lock wait timeout downstream. Retried.',
   SINK_READ_ONLY: 'The downstream is read-only. Retried until it is writable.',
+  SINK_FULL: 'The downstream is out of disk space or table space. Retried until there is room.',
+  SINK_REGRESSED:
+    'The downstream lost commits that it had confirmed (failover or restored backup). Read back and applied again.',
   SINK_REFUSED: 'The downstream refused a statement. The message has its error number.',
   SINK_DDL_UNCERTAIN:
     'A DDL was under way when its runner died and the table is neither as before nor as after. Compare by hand.',

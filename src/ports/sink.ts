@@ -19,6 +19,13 @@ export interface SlotState {
   readonly base: number;
   /** How many lanes that batch used. */
   readonly lanes: number;
+  /**
+   * Present while a cut batch is replayed: changes up to here may be applied already, so batches that begin before it
+   * must be idempotent. Above `ts`.
+   */
+  readonly redoTs?: number;
+  /** Names the batch that wrote `ts`: lanes with the same name were written by the same one. */
+  readonly batch?: string;
 }
 
 /** Requests of the port. */

@@ -1,0 +1,104 @@
+import { fail } from '#src/base/failure.ts';
+import { encodeCheckpoint } from './slot-position.ts';
+import { feedSlot } from './slot.ts';
+import { ddlLockName } from './session.ts';
+import { SessionPool } from './sessions.ts';
+
+import type { Checkpoint } from '#src/model/position.ts';
+import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
+import type { FencedWriter, WriterParts } from './transaction.ts';
+
+/** State of a raised feed slot. */
+interface Feed {
+  readonly token: number;
+  seq: number;
+  checkpoint: Checkpoint | null;
+  isLost: boolean;
+}
+
+/** The writer of feeds' own slots: checkpoints and DDL, one step at a time per feed. */
+export class FeedWriter {
+  readonly #parts: WriterParts;
+  readonly #writer: FencedWriter;
+  readonly #nextName: () => string;
+  readonly #pool: SessionPool;
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #feeds = new Map<string, Feed>();
+
+  constructor(
+    parts: WriterParts,
+    more: { readonly writer: FencedWriter; readonly nextName: () => string },
+  ) {
+    this.#parts = parts;
+    this.#writer = more.writer;
+    this.#nextName = more.nextName;
+    // One session: steps of a feed never run side by side.
+    this.#pool = parts.sessions.pool('writer', 1);
+  }
+
+  /** Takes over what a raise read. */
+  raised(
+    changefeed: string,
+    state: { readonly token: number; readonly seq: number; readonly checkpoint: Checkpoint | null },
+  ): void {
+    this.#feeds.set(changefeed, { ...state, isLost: false });
+  }
+
+  /** Runs `work` after everything asked before it for any feed: steps of a feed never overlap. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work);
+    this.#turn = mine.catch(() => {});
+    return mine;
+  }
+
+  /** Stores a checkpoint behind the guard. One with the ts of the stored one is already there; a lower one is refused. */
+  saveCheckpoint(request: Extract<SinkRequest, { kind: 'SaveCheckpoint' }>): Promise<SinkAnswer> {
+    return this.#inTurn(() => this.#save(request));
+  }
+
+  async #save(request: Extract<SinkRequest, { kind: 'SaveCheckpoint' }>): Promise<SinkAnswer> {
+    const { changefeed, token, checkpoint } = request;
+    const feed = this.#raisedFeed(changefeed, token);
+    const storedTs = feed.checkpoint?.position.ts ?? -1;
+    if (checkpoint.position.ts < storedTs) {
+      fail('SINK_REFUSED', 'a checkpoint never goes back', {
+        detail: { stored: storedTs, asked: checkpoint.position.ts },
+      });
+    }
+    if (checkpoint.position.ts === storedTs) return { kind: 'CheckpointSaved' };
+    const step = {
+      key: { changefeed, slot: feedSlot },
+      token,
+      previousSeq: feed.seq,
+      pos: encodeCheckpoint(checkpoint, this.#nextName()),
+    };
+    const outcome = await this.#writer.commit(step, [], this.#pool);
+    if (outcome.kind === 'Committed') {
+      feed.seq++;
+      feed.checkpoint = checkpoint;
+      return { kind: 'CheckpointSaved' };
+    }
+    if (outcome.kind === 'Lost') feed.isLost = true;
+    return fail(outcome.failure.code, outcome.failure.message, outcome.failure);
+  }
+
+  /** Runs one DDL exactly once. */
+  runDdl(request: Extract<SinkRequest, { kind: 'RunDdl' }>): Promise<SinkAnswer> {
+    this.#raisedFeed(request.changefeed, request.token);
+    return fail('SINK_UNSUPPORTED', `${ddlLockName(request.changefeed)} later`);
+  }
+
+  #raisedFeed(changefeed: string, token: number): Feed {
+    const feed = this.#feeds.get(changefeed);
+    if (feed === undefined || feed.token !== token) {
+      const newer = feed !== undefined && feed.token > token;
+      return fail('SINK_FENCED', 'the feed is not raised with this token', {
+        retry: newer ? 'Never' : 'Resync',
+      });
+    }
+    if (feed.isLost) {
+      fail('SINK_DISCONNECTED', 'the state of the feed is not known', { retry: 'Resync' });
+    }
+    return feed;
+  }
+}

@@ -1,0 +1,215 @@
+import { randomBytes } from 'node:crypto';
+import { FailureError, fail, failure } from '#src/base/failure.ts';
+import { connectionCountMax, connectionLockName, killHolders, SinkSession } from './session.ts';
+
+import type { ConnectionOptions } from 'mysql2';
+import type { Log } from '#src/ports/log.ts';
+import type { SessionKind } from './session.ts';
+
+/** Callers that may wait for a session; more are refused. One per span is normal. */
+const waiterCountMax = 20_000;
+/** A session idle for longer (ms) is replaced before use: the server may be about to close it. */
+const idleMsMax = 20_000;
+
+interface Idle {
+  readonly session: SinkSession;
+  readonly sinceMs: number;
+}
+
+interface Waiter {
+  readonly resolve: (session: SinkSession) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/**
+ * A bounded number of equal sessions, lent one at a time. Sessions are opened when needed; a destroyed one comes back by
+ * `giveBack` like a good one and only frees its place.
+ */
+export class SessionPool {
+  readonly #open: () => Promise<SinkSession>;
+  readonly #sessionCountMax: number;
+  readonly #idle: Idle[] = [];
+  readonly #waiters: Waiter[] = [];
+  #lentCount = 0;
+  #closed = false;
+
+  constructor(open: () => Promise<SinkSession>, sessionCountMax: number) {
+    this.#open = open;
+    this.#sessionCountMax = sessionCountMax;
+  }
+
+  /** A session that nobody else uses until it is given back; waits while all are lent. */
+  async borrow(): Promise<SinkSession> {
+    if (this.#closed) return stopped();
+    if (this.#lentCount >= this.#sessionCountMax) {
+      if (this.#waiters.length >= waiterCountMax) {
+        fail('SINK_BUSY', 'too many callers wait for a downstream connection', { retry: 'Again' });
+      }
+      return new Promise((resolve, reject) => this.#waiters.push({ resolve, reject }));
+    }
+    this.#lentCount++;
+    return this.#next();
+  }
+
+  /** Ends a loan; the session may be destroyed. */
+  giveBack(session: SinkSession): void {
+    if (this.#closed) session.destroy();
+    else if (session.connection.isOpen) this.#idle.push({ session, sinceMs: performance.now() });
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) {
+      this.#lentCount--;
+      return;
+    }
+    this.#next().then(waiter.resolve, waiter.reject);
+  }
+
+  /** Runs `work` with a session of its own. */
+  async with<T>(work: (session: SinkSession) => Promise<T>): Promise<T> {
+    const session = await this.borrow();
+    try {
+      return await work(session);
+    } catch (error) {
+      // Whatever state the session is in, nobody should inherit it (RELIABILITY I-11).
+      session.destroy();
+      throw error;
+    } finally {
+      this.giveBack(session);
+    }
+  }
+
+  /** Closes idle sessions and refuses new loans; lent ones close when they come back. */
+  close(): void {
+    this.#closed = true;
+    for (const { session } of this.#idle.splice(0)) session.destroy();
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(stoppedError());
+  }
+
+  /** Holds a place already; frees it when opening fails. */
+  async #next(): Promise<SinkSession> {
+    for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
+      const fresh = performance.now() - idle.sinceMs < idleMsMax;
+      if (fresh && idle.session.connection.isOpen) return idle.session;
+      idle.session.destroy();
+    }
+    try {
+      const session = await this.#open();
+      if (!this.#closed) return session;
+      session.destroy();
+      return stopped();
+    } catch (error) {
+      this.#freePlace();
+      throw error;
+    }
+  }
+
+  #freePlace(): void {
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) this.#lentCount--;
+    else this.#next().then(waiter.resolve, waiter.reject);
+  }
+}
+
+/**
+ * All sessions of one sink instance: opens them under names that a successor can compute from `instance`, and sees to
+ * it that a destroyed one ends on the server too.
+ */
+export class Sessions {
+  /** Name of this instance in slot rows; never used by another instance. */
+  readonly instance: string;
+  /** Sessions for short questions: raise, read back, kill, definitions. */
+  readonly control: SessionPool;
+  readonly #options: ConnectionOptions;
+  readonly #log: Log;
+  readonly #live = new Set<SinkSession>();
+  readonly #opening = new Set<string>();
+  #closed = false;
+
+  constructor(options: ConnectionOptions, owner: string, log: Log) {
+    this.#options = options;
+    this.#log = log;
+    this.instance = `${owner.slice(0, 96)}#${randomBytes(6).toString('hex')}`;
+    this.control = new SessionPool(() => this.open('control'), 4);
+  }
+
+  /** A new session; at most {@link connectionCountMax} live at once. */
+  async open(kind: SessionKind): Promise<SinkSession> {
+    if (this.#closed) return stopped();
+    const claimed: string[] = [];
+    try {
+      const session = await SinkSession.open(kind, this.#options, this.#freeNames(claimed));
+      if (this.#closed) {
+        session.destroy();
+        return stopped();
+      }
+      this.#live.add(session);
+      return session;
+    } finally {
+      for (const name of claimed) this.#opening.delete(name);
+    }
+  }
+
+  /** A pool of `sessionCountMax` sessions of one kind. */
+  pool(kind: SessionKind, sessionCountMax: number): SessionPool {
+    return new SessionPool(() => this.open(kind), sessionCountMax);
+  }
+
+  /**
+   * Destroys `session` and ends it on the server, so that a statement it still works on cannot commit much later. Best
+   * effort: safety rests on the guard, this only keeps the slot's row from staying locked.
+   */
+  async bury(session: SinkSession): Promise<void> {
+    session.destroy();
+    try {
+      await this.control.with((control) => killHolders(control, [session.lockName]));
+    } catch (error) {
+      const code = error instanceof FailureError ? error.failure.code : 'INTERNAL_FAULT';
+      this.#log('warn', 'sink-kill-failed', { code, connection: session.connection.id });
+    }
+  }
+
+  /** Lock names under which connections of `instance` may live. */
+  lockNamesOf(instance: string): readonly string[] {
+    return Array.from({ length: connectionCountMax }, (_, at) => connectionLockName(instance, at));
+  }
+
+  /** Names of this instance's connections that are closed here but may live on the server. */
+  deadLockNames(): readonly string[] {
+    this.#forgetDead();
+    const live = new Set([...this.#live].map((session) => session.lockName));
+    return this.lockNamesOf(this.instance).filter(
+      (name) => !live.has(name) && !this.#opening.has(name),
+    );
+  }
+
+  /** Closes every connection at once. */
+  close(): void {
+    this.#closed = true;
+    this.control.close();
+    for (const session of this.#live) session.destroy();
+    this.#live.clear();
+  }
+
+  *#freeNames(claimed: string[]): Generator<string> {
+    this.#forgetDead();
+    for (const name of this.lockNamesOf(this.instance)) {
+      const live = [...this.#live].some((session) => session.lockName === name);
+      if (live || this.#opening.has(name)) continue;
+      claimed.push(name);
+      this.#opening.add(name);
+      yield name;
+    }
+  }
+
+  #forgetDead(): void {
+    for (const session of this.#live) if (!session.connection.isOpen) this.#live.delete(session);
+  }
+}
+
+/** The Failure of calls that a close cut off. */
+export function stoppedError(): FailureError {
+  return new FailureError(failure('INTERNAL_STOPPED', 'the sink was closed'));
+}
+
+function stopped(): never {
+  throw stoppedError();
+}

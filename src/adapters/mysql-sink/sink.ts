@@ -1,0 +1,243 @@
+import { FailureError, fail, failed, failure, ok } from '#src/base/failure.ts';
+import { runCanary } from './canary.ts';
+import { FeedWriter } from './feed-writer.ts';
+import { readEndpoint } from './endpoint.ts';
+import { makeMetaTables, metaTables } from './meta-schema.ts';
+import { Raiser } from './raise.ts';
+import { readServerFacts } from './server-facts.ts';
+import { Sessions } from './sessions.ts';
+import { encodePosition, readCheckpoint, readLane } from './slot-position.ts';
+import { feedSlot, tokenMax } from './slot.ts';
+import { SpanWriter } from './span-writer.ts';
+import { FencedWriter } from './transaction.ts';
+
+import type { Outcome } from '#src/base/failure.ts';
+import type { Log } from '#src/ports/log.ts';
+import type { SinkAnswer, SinkPort, SinkRequest } from '#src/ports/sink.ts';
+import type { SubmitGate } from './connection.ts';
+import type { MetaTables } from './meta-schema.ts';
+import type { Planning } from './planning.ts';
+import type { SessionPool } from './sessions.ts';
+import type { SpanParts } from './span-writer.ts';
+
+/** How to open a MySQL-family sink. */
+export interface MysqlSinkOptions {
+  /** `mysql://user:password@host:port/?key=value`. */
+  readonly uri: string;
+  readonly log: Log;
+  /** Ordered writers per span, 1…16; default 2. */
+  readonly laneCount?: number;
+  /** Connections for whole transactions, 1…32; default 2. */
+  readonly connectionCount?: number;
+  /** Asked immediately before each submit; absent: always open. */
+  readonly gate?: SubmitGate;
+  /** The node's session; connections are found by it after a takeover. At most 96 characters count. */
+  readonly owner: string;
+}
+
+/** What makes statements of blocks, and what it reads from the downstream. */
+export interface PlannerParts {
+  readonly query: (sql: string) => Promise<readonly Record<string, unknown>[]>;
+  readonly laneCount: number;
+  /** Largest statement the downstream takes. */
+  readonly packetBytesMax: number;
+}
+
+type RequestOf<Kind extends SinkRequest['kind']> = Extract<SinkRequest, { kind: Kind }>;
+
+/**
+ * The fenced sink on MariaDB and MySQL: every transaction begins with the guard of its slot, every DDL runs behind the DDL
+ * lock, and whatever the server may have done unseen is read back before anything is sent again.
+ */
+export class MysqlSink implements SinkPort {
+  readonly #tables: MetaTables;
+  readonly #sessions: Sessions;
+  readonly #pool: SessionPool;
+  readonly #raiser: Raiser;
+  readonly #spanParts: SpanParts;
+  readonly #feed: FeedWriter;
+  readonly #laneCount: number;
+  readonly #allowsGalera: boolean;
+  readonly #makePlanning: (parts: PlannerParts) => Planning;
+  readonly #spans = new Map<string, SpanWriter>();
+  /** Version of the schema that table definitions were read under, per changefeed. */
+  readonly #schemaVersions = new Map<string, number>();
+  #planning: Planning | null = null;
+  #nameCount = 0;
+  #closed = false;
+
+  constructor(options: MysqlSinkOptions, makePlanning: (parts: PlannerParts) => Planning) {
+    const endpoint = readEndpoint(options.uri);
+    const { log, gate } = options;
+    this.#laneCount = bounded(options.laneCount ?? 2, 16, 'laneCount');
+    const connectionCount = bounded(options.connectionCount ?? 2, 32, 'connectionCount');
+    this.#allowsGalera = endpoint.allowsGalera;
+    this.#makePlanning = makePlanning;
+    this.#tables = metaTables(endpoint.metaDatabase);
+    const sessions = new Sessions(endpoint.connect, options.owner, log);
+    this.#sessions = sessions;
+    this.#pool = sessions.pool('writer', connectionCount);
+    this.#raiser = new Raiser(sessions, this.#tables, gate);
+    const parts = { sessions, tables: this.#tables, gate, log };
+    const nextName = (): string => `${sessions.instance.slice(-12)}/${++this.#nameCount}`;
+    const writer = new FencedWriter(parts);
+    this.#spanParts = {
+      ...parts,
+      writer,
+      pool: this.#pool,
+      nextName,
+      plan: (request) =>
+        this.#opened().plan({ ...request, wholeTransactions: request.stage !== 'whole' }),
+    };
+    this.#feed = new FeedWriter(parts, { writer, nextName });
+  }
+
+  /** One request; never throws at its caller. */
+  readonly call = async (request: SinkRequest): Promise<Outcome<SinkAnswer>> => {
+    try {
+      if (this.#closed) fail('INTERNAL_STOPPED', 'the sink was closed');
+      return ok(await this.#answer(request));
+    } catch (error) {
+      if (this.#closed) return failed(failure('INTERNAL_STOPPED', 'the sink was closed'));
+      if (error instanceof FailureError) return failed(error.failure);
+      const cause = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      return failed(failure('INTERNAL_FAULT', 'the sink broke', { scope: 'Node', cause }));
+    }
+  };
+
+  /** Closes all connections at once. */
+  readonly close = (): Promise<void> => {
+    this.#closed = true;
+    this.#pool.close();
+    this.#sessions.close();
+    this.#spans.clear();
+    return Promise.resolve();
+  };
+
+  #answer(request: SinkRequest): Promise<SinkAnswer> {
+    switch (request.kind) {
+      case 'Open':
+        return this.#open();
+      case 'RaiseFeed':
+        return this.#raiseFeed(request);
+      case 'RaiseSpan':
+        return this.#raiseSpan(request);
+      case 'Apply':
+        return this.#apply(request);
+      case 'SaveCheckpoint':
+        return this.#feed.saveCheckpoint(request);
+      case 'RunDdl':
+        return this.#runDdl(request);
+      case 'ReadGroups':
+        return this.#readGroups(request);
+      case 'Release':
+        this.#release(request.span);
+        return Promise.resolve({ kind: 'Done' });
+      case 'ForgetTables':
+        this.#planning?.forget();
+        return Promise.resolve({ kind: 'Done' });
+    }
+  }
+
+  async #open(): Promise<SinkAnswer> {
+    return this.#sessions.control.with(async (session) => {
+      const facts = await readServerFacts(session);
+      if (facts.isGalera && !this.#allowsGalera) {
+        fail(
+          'SINK_UNSUPPORTED',
+          'locks of a Galera cluster hold on one node only: add allow-galera=true to the sink URI when a single node is written to',
+        );
+      }
+      await makeMetaTables(session, this.#tables);
+      await runCanary(session, this.#tables);
+      this.#planning ??= this.#makePlanning({
+        query: (sql) =>
+          this.#sessions.control.with((control) => control.rows(sql, 'read table definitions')),
+        laneCount: this.#laneCount,
+        packetBytesMax: session.commandBytesMax,
+      });
+      const { version, serverId } = facts;
+      return { kind: 'Opened', version, serverId, laneCount: this.#laneCount };
+    });
+  }
+
+  async #raiseFeed(request: RequestOf<'RaiseFeed'>): Promise<SinkAnswer> {
+    const { changefeed, token } = request;
+    demandNames(changefeed, token);
+    const raise = { changefeed, span: '', token, laneCount: 1, pos: '', refusesEqual: true };
+    const rows = await this.#raiser.raise(raise);
+    const row = rows.find(({ slot }) => slot === feedSlot);
+    if (row === undefined) return fail('SINK_REGRESSED', 'the row of the feed is missing');
+    const checkpoint = readCheckpoint(row);
+    this.#feed.raised(changefeed, { token, seq: row.seq, checkpoint });
+    return { kind: 'FeedRaised', checkpoint };
+  }
+
+  async #raiseSpan(request: RequestOf<'RaiseSpan'>): Promise<SinkAnswer> {
+    const { changefeed, span, token, ts } = request;
+    demandNames(changefeed, token);
+    // Its own open transaction would block the raise.
+    this.#release(span);
+    const by = this.#spanParts.nextName();
+    const pos = encodePosition({ ts, gtid: '', base: ts, lanes: 1, by });
+    const raise = { changefeed, span, token, laneCount: this.#laneCount, pos, refusesEqual: false };
+    const rows = await this.#raiser.raise(raise);
+    const lanes = rows.map(readLane).toSorted((a, b) => a.lane - b.lane);
+    this.#spans.set(span, new SpanWriter(this.#spanParts, { changefeed, token, ts, lanes }));
+    return { kind: 'SpanRaised', lanes };
+  }
+
+  async #apply(request: RequestOf<'Apply'>): Promise<SinkAnswer> {
+    const span = this.#spans.get(request.span);
+    const fits =
+      span !== undefined && span.token === request.token && span.changefeed === request.changefeed;
+    if (!fits) {
+      const newer = span !== undefined && span.token > request.token;
+      return fail('SINK_FENCED', `span ${request.span} is not raised with this token`, {
+        retry: newer ? 'Never' : 'Resync',
+        scope: 'Table',
+      });
+    }
+    if (request.schemaVersion !== this.#schemaVersions.get(request.changefeed)) {
+      this.#planning?.forget();
+      this.#schemaVersions.set(request.changefeed, request.schemaVersion);
+    }
+    return span.apply(request);
+  }
+
+  async #runDdl(request: RequestOf<'RunDdl'>): Promise<SinkAnswer> {
+    try {
+      return await this.#feed.runDdl(request);
+    } finally {
+      this.#planning?.forget();
+    }
+  }
+
+  async #readGroups(request: RequestOf<'ReadGroups'>): Promise<SinkAnswer> {
+    const groups = await this.#opened().groups(request.rules);
+    return { kind: 'GroupsRead', groups };
+  }
+
+  #release(span: string): void {
+    this.#spans.get(span)?.abandon();
+    this.#spans.delete(span);
+  }
+
+  #opened(): Planning {
+    return this.#planning ?? fail('SINK_REFUSED', 'the sink is not open');
+  }
+}
+
+function demandNames(changefeed: string, token: number): void {
+  if (changefeed === '' || Buffer.byteLength(changefeed) > 128) {
+    fail('CONFIG_INVALID', 'a changefeed name has 1 to 128 bytes');
+  }
+  if (!Number.isSafeInteger(token) || token < 1 || token > tokenMax) {
+    fail('CONFIG_INVALID', 'a token is a whole number from 1 to 2^53 − 1');
+  }
+}
+
+function bounded(value: number, max: number, name: string): number {
+  if (Number.isInteger(value) && value >= 1 && value <= max) return value;
+  return fail('CONFIG_INVALID', `${name} must be a whole number from 1 to ${max}`);
+}
