@@ -49,7 +49,7 @@ export function supervise(team: TeamFacts, id: string, exit: Exit, nowMs: number
   const others = affected.filter((other) => other.id !== id && other.running);
   const gone = affected.filter((other) => other.restart === 'temporary').map((other) => other.id);
   return {
-    stop: others.map((other) => other.id).reverse(),
+    stop: others.map((other) => other.id).toReversed(),
     start: affected.filter((other) => other.restart !== 'temporary').map((other) => other.id),
     forget: gone,
     giveUp: false,

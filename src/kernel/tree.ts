@@ -103,7 +103,7 @@ export class Tree {
     if (this.#closing) return;
     this.#closing = true;
     this.#work.clear();
-    for (const node of cellsOf(this.#root).reverse()) this.#push({ kind: 'stop', node });
+    for (const node of cellsOf(this.#root).toReversed()) this.#push({ kind: 'stop', node });
     this.#advance();
   }
 
@@ -347,7 +347,7 @@ export class Tree {
 
   #replace(team: TeamNode, stop: readonly string[], start: readonly string[]): void {
     for (const id of stop) {
-      for (const node of cellsOf(must(childOf(team, id), id)).reverse())
+      for (const node of cellsOf(must(childOf(team, id), id)).toReversed())
         this.#work.push({ kind: 'stop', node });
     }
     for (const id of start) {
@@ -370,7 +370,7 @@ export class Tree {
         offender: child.path,
       });
     }
-    for (const node of cellsOf(team).reverse()) this.#work.push({ kind: 'stop', node });
+    for (const node of cellsOf(team).toReversed()) this.#work.push({ kind: 'stop', node });
     team.restarts = [];
     const above = must(this.#teams.get(parentOf(team.path)), 'parent team');
     this.#supervise(above, team, exit);

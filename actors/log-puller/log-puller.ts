@@ -1,0 +1,244 @@
+/**
+ * The log puller reads one upstream's log for the maintainer that owns it: checks the upstream, pulls chunk after chunk
+ * while the event service has room, reconnects with back-off after every kind of disconnect.
+ *
+ *     idle ──OpenSource──▶ checking ──checked──▶ ready ──StartPulling──▶ opening ──▶ pulling ⇄ holding
+ *                             ▲                                            ▲            │
+ *                             └──────── backing off (check) ◀── failure    └─ backing off (open) ◀── disconnect
+ *
+ * Promises: chunks reach the event service in log order; after a disconnect the stream goes on after the last resolved
+ * position and the event service is told to discard what was incomplete (I-27); a position that is gone is a failure to
+ * the maintainer, never a skip. Assumes: one chunk is answered by one ChunkTaken.
+ */
+import { unreachable } from '#src/base/assert.ts';
+import type { Failure, Outcome } from '#src/base/failure.ts';
+import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import type { Ref } from '#src/kernel/ref.ts';
+import type { Position, TimelineSegment } from '#src/model/position.ts';
+import type { Routing, StartAt, UpstreamAnswer, UpstreamRequest } from '#src/ports/upstream.ts';
+import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
+import type { Chunk, LogPullerMessage, StartPulling } from '#src/protocol/source.ts';
+
+/** What a log puller is started with. */
+export interface LogPullerProps {
+  readonly eventService: Ref;
+}
+
+/** Private messages: answers of the upstream port and the back-off timer. */
+export type LogPullerOwn =
+  | { readonly kind: 'UpstreamAnswered'; readonly tag: number; readonly outcome: Outcome<UpstreamAnswer> }
+  | { readonly kind: 'BackoffDue' };
+
+/** Everything a log puller receives. */
+export type LogPullerInbox = LogPullerMessage | LogPullerOwn;
+
+type Phase =
+  | { readonly at: 'idle' }
+  | { readonly at: 'checking' }
+  | { readonly at: 'ready' }
+  /** `opening`: the stream is being opened; `pulling`: a Next is under way; `holding`: the event service is full. */
+  | { readonly at: 'opening' | 'pulling' | 'holding' }
+  | { readonly at: 'backing-off'; readonly resume: 'check' | 'open' };
+
+/** The state of a log puller. */
+export interface LogPullerState {
+  readonly phase: Phase;
+  readonly eventService: Ref;
+  readonly maintainer: Ref | null;
+  readonly startAt: StartAt | null;
+  readonly pulling: StartPulling | null;
+  /** Where a reopened stream begins. */
+  readonly resolved: Position | null;
+  readonly timeline: readonly TimelineSegment[];
+  readonly routing: Routing | null;
+  /** Identifies the port call that is current: answers of earlier ones are dropped. */
+  readonly call: number;
+  /** Failures in a row. */
+  readonly failureCount: number;
+  readonly troubled: boolean;
+}
+
+type S = LogPullerState;
+
+const backoffMsMin = 50;
+const backoffMsMax = 5_000;
+
+function init(props: LogPullerProps): Step<S> {
+  return [
+    {
+      phase: { at: 'idle' },
+      eventService: props.eventService,
+      maintainer: null,
+      startAt: null,
+      pulling: null,
+      resolved: null,
+      timeline: [],
+      routing: null,
+      call: 0,
+      failureCount: 0,
+      troubled: false,
+    },
+    [],
+  ];
+}
+
+function receive(state: S, message: LogPullerInbox, env: Env): Step<S> {
+  switch (message.kind) {
+    case 'OpenSource':
+      return becomeChecking(
+        {
+          ...state,
+          maintainer: env.from,
+          startAt: message.startAt,
+          pulling: null,
+          failureCount: 0,
+          troubled: false,
+        },
+        [{ kind: 'DropTimer', key: 'backoff' }],
+      );
+    case 'StartPulling':
+      return becomeOpening(
+        {
+          ...state,
+          pulling: message,
+          resolved: message.position,
+          timeline: message.timeline,
+          routing: message.routing,
+        },
+        [],
+      );
+    case 'ChunkTaken':
+      return chunkTaken(state, message.routing);
+    case 'CloseSource':
+      return call({ ...state, phase: { at: 'idle' }, pulling: null }, { kind: 'Close' }, [
+        { kind: 'DropTimer', key: 'backoff' },
+      ]);
+    case 'BackoffDue':
+      if (state.phase.at !== 'backing-off') return [state, []];
+      return state.phase.resume === 'check' ? becomeChecking(state, []) : becomeOpening(state, []);
+    case 'UpstreamAnswered':
+      if (message.tag !== state.call) return [state, []];
+      return message.outcome.ok
+        ? answered(state, message.outcome.value)
+        : troubled(state, message.outcome.failure, env);
+    default:
+      return unreachable(message);
+  }
+}
+
+function becomeChecking(state: S, effects: readonly Effect[]): Step<S> {
+  const { startAt } = state;
+  if (startAt === null) return [state, effects];
+  return call({ ...state, phase: { at: 'checking' } }, { kind: 'Check', startAt }, effects);
+}
+
+function becomeOpening(state: S, effects: readonly Effect[]): Step<S> {
+  const { resolved, routing, timeline } = state;
+  if (resolved === null || routing === null) return [state, effects];
+  return call(
+    { ...state, phase: { at: 'opening' } },
+    { kind: 'Open', position: resolved, timeline, routing },
+    effects,
+  );
+}
+
+function becomePulling(state: S, effects: readonly Effect[]): Step<S> {
+  const byteCountMax = state.pulling?.chunkBytes ?? 1 << 20;
+  return call({ ...state, phase: { at: 'pulling' } }, { kind: 'Next', byteCountMax }, effects);
+}
+
+function chunkTaken(state: S, routing: Routing | null): Step<S> {
+  if (state.phase.at !== 'holding') return [routing === null ? state : { ...state, routing }, []];
+  if (routing === null) return becomePulling(state, []);
+  // The answer to Route leads on to Next.
+  return call({ ...state, routing, phase: { at: 'opening' } }, { kind: 'Route', routing }, []);
+}
+
+function answered(state: S, answer: UpstreamAnswer): Step<S> {
+  switch (answer.kind) {
+    case 'Checked': {
+      const { kind: _, flavor: _flavor, ...checked } = answer;
+      return [
+        { ...state, phase: { at: 'ready' }, failureCount: 0, troubled: false },
+        toMaintainer(state, { kind: 'SourceChecked', ...checked }),
+      ];
+    }
+    case 'Opened':
+    case 'Routed':
+      return becomePulling(
+        { ...state, troubled: false },
+        state.troubled ? toMaintainer(state, { kind: 'SourceTroubled', failure: null }) : [],
+      );
+    case 'Chunk': {
+      const { blocks, resolved, commitMs, byteCount, transactionCount } = answer;
+      const chunk: Chunk = {
+        kind: 'Chunk',
+        infos: blocks.map((block) => block.info),
+        moved: blocks.map((block) => block.bytes),
+        resolved,
+        commitMs,
+        ddl: answer.ddl ?? null,
+        byteCount,
+        transactionCount,
+      };
+      return [
+        { ...state, phase: { at: 'holding' }, resolved, failureCount: 0 },
+        [{ kind: 'Send', to: state.eventService, message: chunk }],
+      ];
+    }
+    case 'Closed':
+      return [state, []];
+    default:
+      return unreachable(answer);
+  }
+}
+
+/** A failed call: recoverable ones back off and try again from the last resolved position. */
+function troubled(state: S, failure: Failure, env: Env): Step<S> {
+  const { at } = state.phase;
+  if (failure.retry === 'Never') {
+    return [
+      { ...state, phase: { at: 'idle' }, pulling: null },
+      toMaintainer(state, { kind: 'SourceFailed', failure }),
+    ];
+  }
+  const resume = at === 'checking' ? 'check' : 'open';
+  const failureCount = state.failureCount + 1;
+  const ceiling = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.min(failureCount, 10));
+  const afterMs = Math.round(ceiling * (0.5 + env.random() / 2));
+  return [
+    { ...state, phase: { at: 'backing-off', resume }, failureCount, troubled: true },
+    [
+      { kind: 'Log', level: 'warn', event: 'upstream-trouble', detail: { code: failure.code, message: failure.message, afterMs } },
+      ...(resume === 'open'
+        ? [{ kind: 'Send', to: state.eventService, message: { kind: 'DiscardIncomplete' } } as Effect]
+        : []),
+      ...toMaintainer(state, { kind: 'SourceTroubled', failure }),
+      { kind: 'SetTimer', key: 'backoff', afterMs, message: { kind: 'BackoffDue' } },
+    ],
+  ];
+}
+
+function toMaintainer(state: S, message: MaintainerMessage): readonly Effect[] {
+  return state.maintainer === null ? [] : [{ kind: 'Send', to: state.maintainer, message }];
+}
+
+function call(state: S, request: UpstreamRequest, effects: readonly Effect[]): Step<S> {
+  const tag = state.call + 1;
+  return [
+    { ...state, call: tag },
+    [...effects, { kind: 'CallPort', port: 'upstream', request, answer: 'UpstreamAnswered', tag }],
+  ];
+}
+
+/** See the top of this file. */
+export const logPuller: Behaviour<LogPullerState, LogPullerInbox, LogPullerProps> = {
+  init,
+  receive,
+  overview: (state) => ({
+    phase: state.phase.at,
+    resolvedTs: state.resolved?.ts ?? 0,
+    failureCount: state.failureCount,
+  }),
+};

@@ -1,0 +1,22 @@
+/** Every role with its behaviour and the guards of its protocol; shells start cells from here. */
+import { role, type Role } from '#src/kernel/behaviour.ts';
+import { coordinatorGuards } from '#src/protocol/coordinator.ts';
+import { maintainerGuards } from '#src/protocol/maintainer.ts';
+import { managerGuards } from '#src/protocol/manager.ts';
+import { dispatcherGuards, eventServiceGuards, logPullerGuards } from '#src/protocol/source.ts';
+import { coordinator } from './coordinator/coordinator.ts';
+import { dispatcher } from './dispatcher/dispatcher.ts';
+import { dispatcherManager } from './dispatcher-manager/dispatcher-manager.ts';
+import { eventService } from './event-service/event-service.ts';
+import { logPuller } from './log-puller/log-puller.ts';
+import { maintainer } from './maintainer/maintainer.ts';
+
+/** Role name → behaviour and guards. */
+export const roles: Readonly<Record<string, Role>> = {
+  coordinator: role(coordinator, coordinatorGuards),
+  maintainer: role(maintainer, maintainerGuards),
+  'log-puller': role(logPuller, logPullerGuards),
+  'event-service': role(eventService, eventServiceGuards),
+  'dispatcher-manager': role(dispatcherManager, managerGuards),
+  dispatcher: role(dispatcher, dispatcherGuards),
+};
