@@ -66,6 +66,10 @@ export const failureCatalogue = {
     'A DDL was under way when its runner died and the table is neither as before nor as after. Compare by hand.',
   SINK_UNSUPPORTED: 'The downstream cannot hold what the upstream logged. The message says what.',
 
+  // comparison of two databases
+  DIFF_FAILED:
+    'sluice diff could not read a table on one of the servers. The message names the side and the server error.',
+
   // coordination
   COORDINATION_FAILED: 'The coordination store could not be read or written.',
 
