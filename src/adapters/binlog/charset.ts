@@ -32,10 +32,10 @@ for (const [charset, label] of [
   ['ucs2', 'utf-16be'],
   ['utf16', 'utf-16be'],
   ['utf16le', 'utf-16le'],
-  ['gbk', 'gbk'],
 ] as const) {
   decoders.set(charset, platformDecoder(label));
 }
+decoders.set('gbk', gbkDecoder());
 decoders.set('utf32', decodeUtf32);
 const asciiHalf = String.fromCharCode(...Array.from({ length: 128 }, (_, i) => i));
 for (const [charset, upper] of Object.entries(upperHalves)) {
@@ -69,6 +69,15 @@ function platformDecoder(label: string): Decode {
     } catch {
       return null;
     }
+  };
+}
+
+function gbkDecoder(): Decode {
+  const decode = platformDecoder('gbk');
+  return (bytes, start, end) => {
+    const text = decode(bytes, start, end);
+    // The platform knows more than the servers' gbk: user areas, and characters of four bytes.
+    return text === null || /[\uD800-\uF8FF]/.test(text) ? null : text;
   };
 }
 

@@ -86,7 +86,8 @@ class OptionReader {
       const name = typeClass(type);
       if (name === 'integer' || name === 'decimal' || name === 'float' || name === 'double') {
         this.#numeric.push(i);
-      } else if (name === 'character') {
+      } else if (name === 'character' || (name === 'vector' && flavor === 'mysql')) {
+        // MySQL counts vectors among the character columns.
         this.#character.push(i);
       } else if (name === 'geometry') {
         this.#geometries.push(i);
@@ -187,7 +188,7 @@ class OptionReader {
       const count = value.lenenc();
       if (count > labelCountMax) corrupt('a table map has too many labels');
       const labels: Uint8Array[] = [];
-      for (let i = 0; i < count; i++) labels.push(value.view(value.lenenc()).slice());
+      for (let i = 0; i < count; i++) labels.push(new Uint8Array(value.view(value.lenenc())));
       this.#labelBytes.set(column, labels);
     }
   }

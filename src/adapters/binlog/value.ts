@@ -48,11 +48,11 @@ export function readValue(column: LogColumn, bytes: Uint8Array, start: number, e
     case 'json':
       return jsonOf(column, bytes, start, end);
     case 'bit':
-      return bytes.slice(start, end);
+      return new Uint8Array(bytes.subarray(start, end));
     case 'character': {
       const content = cellContent(column, bytes, start, end);
       const charset = charsetOfCollation(column.collation ?? binaryCollation) ?? '';
-      return decodeCharset(charset, content, 0, content.byteLength) ?? content.slice();
+      return decodeCharset(charset, content, 0, content.byteLength) ?? new Uint8Array(content);
     }
     default:
       return padded(column, cellContent(column, bytes, start, end));
@@ -94,7 +94,7 @@ function padded(column: LogColumn, content: Uint8Array): Uint8Array {
     column.collation === null ||
     content.byteLength >= column.meta
   ) {
-    return content.slice();
+    return new Uint8Array(content);
   }
   const whole = new Uint8Array(column.meta);
   whole.set(content);

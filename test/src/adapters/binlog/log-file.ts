@@ -16,7 +16,7 @@ export interface FileEvent {
 export function readLogFile(file: Uint8Array): FileEvent[] {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength);
   const events: FileEvent[] = [];
-  for (let at = 4; at < file.byteLength; ) {
+  for (let at = 4; at < file.byteLength;) {
     const type = file[at + 4]!;
     const size = view.getUint32(at + 9, true);
     events.push({ type, body: file.subarray(at + 19, at + size - 4) });
