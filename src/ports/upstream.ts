@@ -71,6 +71,11 @@ export interface UpstreamChunk {
   readonly commitMs: number;
   /** Set when the stream stands before a DDL: nothing after it is read until the next `Next`. ddl.ts > resolved.ts. */
   readonly ddl?: DdlEvent;
+  /**
+   * With `ddl`: rows of the same transaction follow it (CREATE TABLE … SELECT), in blocks with commitTs = ddl.ts, and
+   * `resolved` reaches ddl.ts only behind them. A span made for the new table starts at `resolved.ts`, not at ddl.ts.
+   */
+  readonly rowsFollow?: boolean;
   /** Bytes read from the log for this chunk. */
   readonly byteCount: number;
   /** Complete transactions in this chunk, also those without rows for us. */

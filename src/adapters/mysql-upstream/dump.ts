@@ -1,0 +1,292 @@
+/**
+ * One dump under way: session settings, registration, the command, then events turned into chunks on demand. Reading is
+ * lazy: packets are parsed only while a chunk is wanted, and the rest waits in the socket.
+ */
+import { randomUUID } from 'node:crypto';
+import { fail, failure, FailureError, type Failure } from '../../base/failure.ts';
+import type { Position, TimelineSegment } from '../../model/position.ts';
+import type { Log } from '../../ports/log.ts';
+import type { Routing, UpstreamChunk } from '../../ports/upstream.ts';
+import { GtidSet } from '../binlog/stream/gtid-set.ts';
+import { LogEvent } from '../binlog/stream/log-event.ts';
+import { LogReader } from '../binlog/stream/log-reader.ts';
+import { readServerError } from '../binlog/stream/server-error.ts';
+import { blockBytesTarget, ChunkBuilder } from './chunk-builder.ts';
+import { dumpCommand, dumpGtidCommand, registerCommand } from './dump-command.ts';
+import { DumpStream } from './dump-stream.ts';
+import { GroupTracker } from './group-tracker.ts';
+import type { LogClock } from './log-clock.ts';
+import { MariadbClock } from './mariadb-clock.ts';
+import { MysqlClock } from './mysql-clock.ts';
+import { chooseServerId, usedServerIds } from './replica-id.ts';
+import { Router } from './router.ts';
+import { ServerConnection } from './server-connection.ts';
+import { readServerFacts, type ServerFacts } from './server-facts.ts';
+import { failureOfServerError, faultFailure } from './source-failure.ts';
+import type { UpstreamUri } from './upstream-uri.ts';
+
+/** What a dump starts from. */
+export interface DumpStart {
+  readonly position: Position;
+  readonly timeline: readonly TimelineSegment[];
+  readonly routing: Routing;
+}
+
+/** Seconds the server waits while we do not read, before it gives the connection up. */
+const writeTimeoutSeconds = 3600;
+/** Bytes of log in one group from which views of packets are let go, as a multiple of the rows bound. */
+const logBytesFactor = 4;
+
+interface Waiting {
+  readonly resolve: (chunk: UpstreamChunk) => void;
+  readonly reject: (error: FailureError) => void;
+}
+
+/** See the file's head. Everything thrown or rejected is a FailureError. */
+export class Dump {
+  readonly #reader: LogReader;
+  readonly #stream: DumpStream;
+  readonly #builder: ChunkBuilder;
+  readonly #tracker: GroupTracker;
+  readonly #clock: LogClock;
+  readonly #event = new LogEvent();
+  readonly #spill = { rowBytes: blockBytesTarget, logBytes: blockBytesTarget * logBytesFactor };
+  #waiting: Waiting | undefined;
+  #greeted: (() => void) | undefined;
+  #byteCountMax = 1 << 20;
+  #bytesReported = 0;
+  #failure: Failure | undefined;
+
+  private constructor(
+    parts: {
+      readonly connection: ServerConnection;
+      readonly heartbeatMs: number;
+      readonly log: Log;
+    },
+    facts: ServerFacts,
+    start: DumpStart,
+  ) {
+    this.#clock =
+      facts.flavor === 'mariadb'
+        ? new MariadbClock(start.position)
+        : new MysqlClock(start.position, start.timeline.at(-1)?.fileBase ?? 0);
+    this.#builder = new ChunkBuilder(facts.flavor);
+    this.#tracker = new GroupTracker({
+      clock: this.#clock,
+      builder: this.#builder,
+      router: new Router(start.routing),
+      spill: this.#spill,
+      log: parts.log,
+    });
+    this.#stream = new DumpStream(parts.connection.takeOver(), parts.heartbeatMs, () =>
+      this.#pump(),
+    );
+    this.#reader = new LogReader(this.#stream.framing);
+  }
+
+  /** Connects and starts a dump behind `start.position`; settles when the server has accepted the command. */
+  static async open(uri: UpstreamUri, start: DumpStart, log: Log): Promise<Dump> {
+    const connection = await ServerConnection.open(uri);
+    try {
+      const facts = await readServerFacts(connection);
+      const serverId = chooseServerId(uri.serverId, await usedServerIds(connection, facts));
+      await prepareSession(connection, facts, {
+        start: start.position,
+        heartbeatMs: uri.heartbeatMs,
+      });
+      const dump = new Dump({ connection, heartbeatMs: uri.heartbeatMs, log }, facts, start);
+      try {
+        await dump.#register(serverId);
+        await dump.#start(
+          facts.flavor === 'mariadb'
+            ? dumpCommand(serverId)
+            : dumpGtidCommand(serverId, GtidSet.parse(start.position.gtid)),
+        );
+      } catch (error) {
+        dump.close();
+        throw error;
+      }
+      return dump;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  /** The next chunk, as soon as there is news; one call at a time. */
+  next(byteCountMax: number): Promise<UpstreamChunk> {
+    if (this.#waiting !== undefined) {
+      return Promise.reject(stopped('a Next is under way already'));
+    }
+    this.#byteCountMax = byteCountMax;
+    this.#spill.rowBytes = Math.min(blockBytesTarget, byteCountMax);
+    this.#spill.logBytes = this.#spill.rowBytes * logBytesFactor;
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      this.#guard(() => this.#tracker.passDdl());
+      this.#pump();
+    });
+  }
+
+  /** New routing from the next event on. */
+  route(routing: Routing): void {
+    this.#tracker.route(new Router(routing));
+  }
+
+  /** Ends the dump at once; a waiting `next` is rejected. */
+  close(): void {
+    this.#stream.close();
+    this.#failure ??= failure('INTERNAL_STOPPED', 'the stream was closed');
+    this.#reject(this.#failure);
+  }
+
+  async #register(serverId: number): Promise<void> {
+    this.#stream.send(registerCommand(serverId));
+    const packet = await this.#reply();
+    if (packet[0] === 0xff) {
+      const { number, message } = readServerError(packet);
+      throw new FailureError(failureOfServerError(number, message));
+    }
+  }
+
+  async #start(command: Uint8Array): Promise<void> {
+    this.#stream.send(command);
+    await this.#greeting();
+  }
+
+  /** The reply to a command before the dump began. */
+  async #reply(): Promise<Uint8Array> {
+    for (;;) {
+      const packet = this.#stream.framing.next();
+      if (packet !== undefined) return packet;
+      if (this.#stream.failure !== undefined) throw new FailureError(this.#stream.failure);
+      await this.#greeting();
+    }
+  }
+
+  /** Settles when anything has come from the server. */
+  #greeting(): Promise<void> {
+    if (this.#stream.framing.bufferedBytes > 0 || this.#stream.failure !== undefined) {
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      this.#greeted = resolve;
+    });
+  }
+
+  #pump(): void {
+    this.#greeted?.();
+    this.#greeted = undefined;
+    if (this.#waiting === undefined) return this.#regulate();
+    this.#guard(() => this.#readChunk());
+    if (this.#failure === undefined && this.#isWorthAnswering()) return this.#answer();
+    const reason = this.#failure ?? this.#endOfStream();
+    if (reason !== undefined) return this.#reject(reason);
+    this.#regulate();
+  }
+
+  #readChunk(): void {
+    while (this.#tracker.ddl === undefined && this.#builder.byteCount < this.#byteCountMax) {
+      if (!this.#reader.next(this.#event)) break;
+      this.#tracker.accept(this.#event, this.#reader.payloadEndOffset);
+    }
+    if (this.#tracker.isLive) this.#stream.setLive();
+  }
+
+  #isWorthAnswering(): boolean {
+    return (
+      this.#tracker.ddl !== undefined ||
+      this.#tracker.hasNews ||
+      this.#builder.hasFullBlock ||
+      this.#builder.byteCount >= this.#byteCountMax
+    );
+  }
+
+  #answer(): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    const stop = this.#tracker.ddl;
+    const commitMs = this.#tracker.commitMs;
+    const byteCount = this.#reader.byteCount - this.#bytesReported;
+    this.#bytesReported = this.#reader.byteCount;
+    const chunk: UpstreamChunk = {
+      kind: 'Chunk',
+      blocks: this.#builder.take(),
+      resolved: this.#clock.position(),
+      commitMs,
+      ...(stop === undefined ? {} : { ddl: stop.ddl }),
+      ...(stop?.rowsFollow === true ? { rowsFollow: true } : {}),
+      byteCount,
+      transactionCount: this.#tracker.takeCounts(),
+    };
+    this.#regulate();
+    waiting?.resolve(chunk);
+  }
+
+  #reject(reason: Failure): void {
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    waiting?.reject(new FailureError(reason));
+  }
+
+  #endOfStream(): Failure | undefined {
+    const { end } = this.#reader;
+    if (end?.kind === 'error') return failureOfServerError(end.error.number, end.error.message);
+    if (end?.kind === 'end') {
+      return failure('SOURCE_DISCONNECTED', 'the upstream ended the stream', {
+        retry: 'Reconnect',
+      });
+    }
+    return this.#stream.failure;
+  }
+
+  #regulate(): void {
+    this.#stream.want(this.#waiting !== undefined, this.#byteCountMax);
+  }
+
+  /** Runs a step; a failure in it ends the dump and gets the place in the log. */
+  #guard(step: () => void): void {
+    if (this.#failure !== undefined) return;
+    try {
+      step();
+    } catch (error) {
+      const { file, offset } = this.#tracker.place;
+      const { code, message, ...more } =
+        error instanceof FailureError ? error.failure : faultFailure(error);
+      const type = this.#event.type;
+      this.#failure = failure(code, `${message} (${file} before ${offset}, event type ${type})`, {
+        ...more,
+        detail: { ...more.detail, file, offset, eventType: type },
+      });
+      this.#stream.close();
+    }
+  }
+}
+
+function stopped(message: string): FailureError {
+  return new FailureError(failure('INTERNAL_STOPPED', message));
+}
+
+async function prepareSession(
+  connection: ServerConnection,
+  facts: ServerFacts,
+  dump: { readonly start: Position; readonly heartbeatMs: number },
+): Promise<void> {
+  const periodNanos = dump.heartbeatMs * 1_000_000;
+  await connection.query(
+    `SET @@SESSION.net_write_timeout=${writeTimeoutSeconds}, @@SESSION.net_read_timeout=${writeTimeoutSeconds}`,
+  );
+  if (facts.flavor === 'mariadb') {
+    if (!/^[\d,-]*$/.test(dump.start.gtid)) fail('CONFIG_INVALID', 'not a MariaDB GTID');
+    await connection.query(
+      `SET @master_binlog_checksum=@@GLOBAL.binlog_checksum, @mariadb_slave_capability=4, @master_heartbeat_period=${periodNanos}, @slave_connect_state='${dump.start.gtid}', @slave_gtid_strict_mode=1, @slave_gtid_ignore_duplicates=0`,
+    );
+    return;
+  }
+  const uuid = randomUUID();
+  const isNew = facts.versionNumber >= 80026;
+  const side = isNew ? 'source' : 'master';
+  await connection.query(
+    `SET @${side}_binlog_checksum=@@GLOBAL.binlog_checksum, @${side}_heartbeat_period=${periodNanos}, @${isNew ? 'replica' : 'slave'}_uuid='${uuid}'`,
+  );
+}
