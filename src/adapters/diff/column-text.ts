@@ -44,7 +44,7 @@ function isBinary({ dataType }: ColumnShape): boolean {
 
 /**
  * An SQL expression whose text is equal for equal values only and holds neither `,` nor `~`, so that texts can be joined.
- * FLOAT goes through DOUBLE because its own text keeps 6 digits; enum and set are numbers because the invalid value and
+ * FLOAT goes through DOUBLE because its own text keeps 6 digits; zero has no sign, because MariaDB prints none; enum and set are numbers because the invalid value and
  * an empty label have the same text; long values are digested so that a row's text stays short.
  */
 export function columnText(column: ColumnShape, form: TextForm): string {
@@ -52,7 +52,9 @@ export function columnText(column: ColumnShape, form: TextForm): string {
   const { dataType } = column;
   if (form === 'label') return `HEX(CONVERT(${name} USING utf8mb4))`;
   if (form === 'unicode') return `SHA2(CONVERT(${name} USING utf8mb4), 256)`;
-  if (dataType === 'float' || dataType === 'double') return `CONCAT(CAST(${name} AS DOUBLE))`;
+  if (dataType === 'float') return floatText(name);
+  // Only the column itself is printed with all its digits: MySQL shortens expressions.
+  if (dataType === 'double') return `IF(${name} = 0, '0', CONCAT(${name}))`;
   if (dataType === 'enum' || dataType === 'set' || dataType === 'bit')
     return `CONCAT(CAST(${name} AS UNSIGNED))`;
   if (/^(char|varchar|tinytext)$/.test(dataType) || binaryTypes.test(dataType))
@@ -61,6 +63,11 @@ export function columnText(column: ColumnShape, form: TextForm): string {
   if (dataType === 'json') return `SHA2(CAST(${name} AS CHAR CHARACTER SET utf8mb4), 256)`;
   if (shapeTypes.test(dataType)) return `SHA2(HEX(${name}), 256)`;
   return `CONCAT(${name})`;
+}
+
+/** MySQL cuts the text of an expression at 22 characters: a positive FLOAT always fits, so the sign is set apart. */
+function floatText(name: string): string {
+  return `CONCAT(IF(${name} < 0, '-', ''), CAST(ABS(${name}) AS DOUBLE))`;
 }
 
 /** What a key column shows to a person: text as text, bytes as `0x…`. */
