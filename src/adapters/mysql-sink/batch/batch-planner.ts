@@ -7,6 +7,7 @@ import { insertRowCountMax, writeFold } from './fold-writer.ts';
 import { ImageArena, absentCell } from './image-arena.ts';
 import { chooseLanes, laneRowCountMin, lanesWorth } from './lane-choice.ts';
 import { LaneWriter } from './lane-writer.ts';
+import { netChange, netChanges } from './net-change.ts';
 import { OrderedWriter } from './ordered-writer.ts';
 import { RowFold } from './row-fold.ts';
 import { hasInvalidEnum, insertHead, writeValues } from './row-text.ts';
@@ -209,14 +210,18 @@ export class BatchPlanner {
         if (!fold.add(event)) return null;
       }
     }
-    const laneCount = lanesWorth(fold.count, lanes.length);
+    const changes = netChanges(binding, fold, idempotent);
+    // To insert a unique value that was just deleted locks its neighbours too: lanes would run into deadlocks.
+    const staysTogether =
+      binding.definition.uniqueKeys.length > 1 && changes.includes(netChange.move);
+    const laneCount = staysTogether ? 1 : lanesWorth(fold.count, lanes.length);
     let conflicts: readonly ConflictKey[] | null = null;
     if (laneCount > 1) {
       work.table.conflicts ??= conflictKeys(binding, this.#catalog);
       conflicts = await work.table.conflicts;
     }
     const laneOf = chooseLanes(fold, laneCount, conflicts);
-    writeFold(binding, fold, { lanes, laneOf, idempotent });
+    writeFold(binding, fold, { lanes, changes, laneOf, idempotent });
     return rowCount;
   }
 }

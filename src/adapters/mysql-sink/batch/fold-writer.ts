@@ -13,6 +13,7 @@
  * and written by REPLACE. A row that REPLACE removes for a unique value of the batch's end is one whose own change comes
  * later in the same replay.
  */
+import { netChange } from './net-change.ts';
 import { noImage } from './row-fold.ts';
 import {
   deleteHead,
@@ -37,13 +38,14 @@ const deleteValueCountMax = 768;
 /** So few updates are sent one by one; more go by rows of one statement. */
 const singleUpdateCountMax = 3;
 
-const netChange = { none: 0, delete: 1, update: 2, insert: 3, move: 4 } as const;
 const parenthesis = new TextEncoder().encode(')');
 const nothing = new Uint8Array(0);
 
 /** What a fold is written into. */
 export interface FoldTarget {
   readonly lanes: readonly LaneWriter[];
+  /** Net change of each entry. */
+  readonly changes: Uint8Array;
   /** Lane of each entry. */
   readonly laneOf: Uint8Array;
   readonly idempotent: boolean;
@@ -61,9 +63,6 @@ class FoldWriter {
   readonly #fold: RowFold;
   readonly #target: FoldTarget;
   readonly #changes: Uint8Array;
-  /** Per written column: whether it is in a unique key other than the row key, itself or by a generated column. */
-  readonly #isUnique: readonly boolean[];
-  readonly #canUpsert: boolean;
   readonly #deletes: StatementShape;
   readonly #inserts: StatementShape;
   readonly #statement = new ByteWriter(1024);
@@ -73,10 +72,7 @@ class FoldWriter {
     this.#key = binding.key!;
     this.#fold = fold;
     this.#target = target;
-    this.#changes = new Uint8Array(fold.count);
-    this.#isUnique = uniqueColumns(binding);
-    // Another unique key could make the server update the row that holds its value instead of the one meant.
-    this.#canUpsert = binding.definition.uniqueKeys.length === 1;
+    this.#changes = target.changes;
     this.#deletes = {
       head: deleteHead(binding, this.#key),
       tail: parenthesis,
@@ -92,7 +88,6 @@ class FoldWriter {
   }
 
   write(): void {
-    this.#classify();
     this.#each(netChange.delete, netChange.move, (lane, entry) => {
       lane.beginRow(this.#deletes);
       writeKey(lane.out, this.#fold.arena, this.#fold.keyImage(entry), this.#key);
@@ -120,50 +115,6 @@ class FoldWriter {
     }
   }
 
-  #classify(): void {
-    const fold = this.#fold;
-    const updateCounts = new Uint32Array(this.#target.lanes.length);
-    for (let entry = 0; entry < fold.count; entry++) {
-      const change = this.#target.idempotent ? this.#finalState(entry) : this.#netChange(entry);
-      this.#changes[entry] = change;
-      if (change === netChange.update) updateCounts[this.#target.laneOf[entry]!]!++;
-    }
-    if (this.#canUpsert) return;
-    // Many updates that cannot go by ON DUPLICATE KEY are faster as deletions and insertions than one by one.
-    for (let entry = 0; entry < fold.count; entry++) {
-      if (this.#changes[entry] !== netChange.update) continue;
-      if (updateCounts[this.#target.laneOf[entry]!]! > singleUpdateCountMax) {
-        this.#changes[entry] = netChange.move;
-      }
-    }
-  }
-
-  #finalState(entry: number): number {
-    return this.#fold.last[entry] === noImage ? netChange.delete : netChange.move;
-  }
-
-  #netChange(entry: number): number {
-    const first = this.#fold.first[entry]!;
-    const last = this.#fold.last[entry]!;
-    if (first === noImage) return last === noImage ? netChange.none : netChange.insert;
-    if (last === noImage) return netChange.delete;
-    let change: number = netChange.none;
-    const { columns } = this.#binding;
-    for (let i = 0; i < columns.length; i++) {
-      const column = columns[i]!;
-      const isGenerated = column.definition.generated !== 'no';
-      // A generated column matters only through the unique keys it is in; when the log lacks it, it may have changed.
-      if (isGenerated && !this.#isUnique[i]) continue;
-      const { arena } = this.#fold;
-      const isAbsent =
-        arena.start(first, column.index) === -1 || arena.start(last, column.index) === -1;
-      if (!isAbsent && arena.sameCell(first, last, column.index)) continue;
-      if (this.#isUnique[i]) return netChange.move;
-      change = netChange.update;
-    }
-    return change;
-  }
-
   /** Updates of one lane: none of them changes a unique value. */
   #writeUpdates(laneIndex: number): void {
     const { laneOf, lanes } = this.#target;
@@ -177,14 +128,14 @@ class FoldWriter {
     const changed = this.#changedColumns(entries);
     // ROW_COUNT() of an upsert tells changed rows from added ones, but a JSON value may change without changing.
     const isExact = !changed.some((column) => column.kind === 'json');
-    if (!this.#canUpsert || entries.length <= singleUpdateCountMax || !isExact) {
+    if (entries.length <= singleUpdateCountMax || !isExact) {
       for (const entry of entries) this.#writeUpdate(lane, entry);
       return;
     }
     const columns = this.#upsertColumns(changed);
     const shape: StatementShape = {
       head: insertHead('INSERT', this.#binding, columns),
-      tail: upsertTail(changed),
+      tail: upsertTail(this.#key, changed),
       rowCountMax: insertRowCountMax,
       // Two for a changed row. One would be an added row, or one that had the value already: the copies differ.
       rowCountEach: 2,
@@ -239,18 +190,4 @@ class FoldWriter {
         this.#key.includes(column) || changed.includes(column) || !column.definition.hasDefault,
     );
   }
-}
-
-function uniqueColumns(binding: TableBinding): readonly boolean[] {
-  const { uniqueKeys, rowKey } = binding.definition;
-  const unique = new Set<number>();
-  let hasExpression = false;
-  for (const key of uniqueKeys) {
-    if (key === rowKey) continue;
-    for (const part of key.parts) {
-      if (part.column < 0) hasExpression = true;
-      else unique.add(binding.logIndex[part.column]!);
-    }
-  }
-  return binding.columns.map((_, i) => hasExpression || unique.has(i));
 }

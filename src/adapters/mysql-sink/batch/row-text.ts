@@ -146,8 +146,19 @@ export function deleteHead(binding: TableBinding, key: readonly BoundColumn[]): 
   return encoder.encode(`DELETE FROM ${binding.name} WHERE ${left} IN (`);
 }
 
-/** ` ON DUPLICATE KEY UPDATE a=VALUES(a)`: only these columns change when the row is there. */
-export function upsertTail(columns: readonly BoundColumn[]): Uint8Array {
-  const assignments = columns.map((column) => `${column.name}=VALUES(${column.name})`);
+/**
+ * ` ON DUPLICATE KEY UPDATE a=VALUES(a)`: only these columns change of the row that is there. The key is assigned first: NULL,
+ * which it refuses, when the row found is not the one meant but another that holds a unique value of it.
+ */
+export function upsertTail(
+  key: readonly BoundColumn[],
+  columns: readonly BoundColumn[],
+): Uint8Array {
+  const guard = key.find((column) => column.definition.generated === 'no');
+  const isMeant = key.map(({ name }) => `${name}=VALUES(${name})`).join(' AND ');
+  const assignments = columns.map(({ name }) => `${name}=VALUES(${name})`);
+  if (guard !== undefined) {
+    assignments.unshift(`${guard.name}=IF(${isMeant},${guard.name},NULL)`);
+  }
   return encoder.encode(` ON DUPLICATE KEY UPDATE ${assignments.join(',')}`);
 }

@@ -183,5 +183,12 @@ function plainCharset(charset: string | null): string | null {
 }
 
 function sameLabels(a: readonly string[], b: readonly string[] | null): boolean {
-  return b !== null && a.length === b.length && a.every((label, i) => label === b[i]);
+  if (b === null || a.length !== b.length) return false;
+  return a.every((label, i) => label === b[i] || label === unescaped(b[i]!));
+}
+
+/** MariaDB shows backslashes and control characters of labels escaped. */
+function unescaped(label: string): string {
+  const meanings: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', '0': '\0' };
+  return label.replaceAll(/\\(.)/gsu, (_, character: string) => meanings[character] ?? character);
 }

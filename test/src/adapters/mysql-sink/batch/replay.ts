@@ -65,7 +65,7 @@ export class Downstream {
     for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
   }
 
-  /** Plans and applies blocks of one span in batches of `batchCount` blocks. */
+  /** Plans and applies blocks of one span in batches of `batchCount` blocks, more where a transaction goes on. */
   async replay(
     span: string,
     blocks: readonly LoggedBlock[],
@@ -77,16 +77,22 @@ export class Downstream {
     });
     const plans: BatchPlan[] = [];
     let afterTs = 0;
-    const size = options.batchCount ?? blocks.length;
-    for (let i = 0; i < blocks.length; i += size) {
+    let batch: Uint8Array[] = [];
+    for (const block of blocks) {
+      batch.push(block.bytes);
+      const isLast = block === blocks.at(-1);
+      if (!isLast && (block.info.unfinished || batch.length < (options.batchCount ?? Infinity))) {
+        continue;
+      }
       const plan = await planner.plan({
-        blocks: blocks.slice(i, i + size).map((block) => block.bytes),
+        blocks: batch,
         span,
         afterTs,
         untilTs: Number.MAX_SAFE_INTEGER,
         idempotent: options.idempotent ?? false,
         wholeTransactions: false,
       });
+      batch = [];
       await this.apply(plan);
       plans.push(plan);
       afterTs = plan.lastTs;
