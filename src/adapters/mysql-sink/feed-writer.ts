@@ -1,11 +1,11 @@
 import { fail } from '#src/base/failure.ts';
+import { DdlRunner } from './ddl-runner.ts';
 import { encodeCheckpoint } from './slot-position.ts';
 import { feedSlot } from './slot.ts';
-import { ddlLockName } from './session.ts';
-import { SessionPool } from './sessions.ts';
 
 import type { Checkpoint } from '#src/model/position.ts';
 import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
+import type { SessionPool } from './sessions.ts';
 import type { FencedWriter, WriterParts } from './transaction.ts';
 
 /** State of a raised feed slot. */
@@ -18,10 +18,10 @@ interface Feed {
 
 /** The writer of feeds' own slots: checkpoints and DDL, one step at a time per feed. */
 export class FeedWriter {
-  readonly #parts: WriterParts;
   readonly #writer: FencedWriter;
   readonly #nextName: () => string;
   readonly #pool: SessionPool;
+  readonly #runner: DdlRunner;
   #turn: Promise<unknown> = Promise.resolve();
   readonly #feeds = new Map<string, Feed>();
 
@@ -29,7 +29,7 @@ export class FeedWriter {
     parts: WriterParts,
     more: { readonly writer: FencedWriter; readonly nextName: () => string },
   ) {
-    this.#parts = parts;
+    this.#runner = new DdlRunner(parts);
     this.#writer = more.writer;
     this.#nextName = more.nextName;
     // One session: steps of a feed never run side by side.
@@ -82,10 +82,13 @@ export class FeedWriter {
     return fail(outcome.failure.code, outcome.failure.message, outcome.failure);
   }
 
-  /** Runs one DDL exactly once. */
+  /** Runs one DDL exactly once, after everything asked before it. */
   runDdl(request: Extract<SinkRequest, { kind: 'RunDdl' }>): Promise<SinkAnswer> {
-    this.#raisedFeed(request.changefeed, request.token);
-    return fail('SINK_UNSUPPORTED', `${ddlLockName(request.changefeed)} later`);
+    return this.#inTurn(async () => {
+      const { changefeed, token, ddl } = request;
+      this.#raisedFeed(changefeed, token);
+      return { kind: 'DdlDone', ran: await this.#runner.run({ changefeed, token }, ddl) };
+    });
   }
 
   #raisedFeed(changefeed: string, token: number): Feed {

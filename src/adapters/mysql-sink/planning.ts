@@ -1,3 +1,6 @@
+import { BatchPlanner } from './batch/batch-planner.ts';
+import { TableCatalog } from './batch/table-catalog.ts';
+
 import type { Routing } from '#src/ports/upstream.ts';
 import type { BatchInput, BatchPlan } from './batch/batch.ts';
 
@@ -9,4 +12,32 @@ export interface Planning {
   forget(): void;
   /** Which tables must share a span. */
   groups(rules: readonly string[]): Promise<Routing['groups']>;
+}
+
+/** What planning needs of the sink. */
+export interface PlanningParts {
+  /** Asks the downstream. */
+  readonly query: (sql: string) => Promise<readonly Record<string, unknown>[]>;
+  readonly laneCount: number;
+  /** Longest statement in bytes that the downstream takes. */
+  readonly packetBytesMax: number;
+}
+
+/** The planning of a real sink. Plans of several spans are made one after the other: the planner holds one row at a time. */
+export function openPlanning(parts: PlanningParts): Planning {
+  const catalog = new TableCatalog(parts.query);
+  const { laneCount, packetBytesMax } = parts;
+  const planner = new BatchPlanner(catalog, { laneCount, packetBytesMax });
+  let turn: Promise<unknown> = Promise.resolve();
+  return {
+    plan: (input) => {
+      const mine = turn.then(() => planner.plan(input));
+      turn = mine.catch(() => {});
+      return mine;
+    },
+    forget: () => {
+      catalog.forget();
+    },
+    groups: (rules) => catalog.groups(rules),
+  };
 }

@@ -31,7 +31,7 @@ const limits: Readonly<Record<SessionKind, SessionLimits>> = {
 /** Most connections of one sink instance: how many lock names a successor must look at to find them all. */
 export const connectionCountMax = 64;
 
-/** Own bound of one command, below whatever the server allows. */
+/** Own bound of one command of several statements, below whatever the server allows. */
 const commandBytesMax = 32 * 1024 * 1024;
 
 /** Milliseconds without an answer after which a connection is given up. Longer than any lock wait of the session. */
@@ -80,14 +80,17 @@ export class SinkSession {
   readonly connection: SinkConnection;
   /** The lock this session holds; whoever wants to end the session finds its id by it. */
   readonly lockName: string;
-  /** Largest command, in bytes, that this session takes at once. */
+  /** Largest command of several statements, in bytes, that this session takes at once. */
   readonly commandBytesMax: number;
+  /** Largest single statement, in bytes, that the server takes. */
+  readonly statementBytesMax: number;
 
   private constructor(kind: SessionKind, connection: SinkConnection, held: HeldLock) {
     this.kind = kind;
     this.connection = connection;
     this.lockName = held.lockName;
-    this.commandBytesMax = held.commandBytesMax;
+    this.commandBytesMax = Math.min(held.statementBytesMax, commandBytesMax);
+    this.statementBytesMax = held.statementBytesMax;
   }
 
   /**
@@ -141,7 +144,7 @@ export class SinkSession {
 
 interface HeldLock {
   readonly lockName: string;
-  readonly commandBytesMax: number;
+  readonly statementBytesMax: number;
 }
 
 async function takeLock(
@@ -162,7 +165,7 @@ async function takeLock(
     }
     // An OK packet's overhead and the server's own slack: stay clear of the exact limit.
     const room = Math.max(1024, Number(row['room']) - 1024);
-    if (row['taken'] === 1) return { lockName, commandBytesMax: Math.min(room, commandBytesMax) };
+    if (row['taken'] === 1) return { lockName, statementBytesMax: room };
     setup = '';
   }
   return fail('SINK_BUSY', 'all connection names of this sink instance are taken', {

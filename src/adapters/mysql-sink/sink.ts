@@ -3,6 +3,7 @@ import { runCanary } from './canary.ts';
 import { FeedWriter } from './feed-writer.ts';
 import { readEndpoint } from './endpoint.ts';
 import { makeMetaTables, metaTables } from './meta-schema.ts';
+import { openPlanning } from './planning.ts';
 import { Raiser } from './raise.ts';
 import { readServerFacts } from './server-facts.ts';
 import { Sessions } from './sessions.ts';
@@ -16,7 +17,7 @@ import type { Log } from '#src/ports/log.ts';
 import type { SinkAnswer, SinkPort, SinkRequest } from '#src/ports/sink.ts';
 import type { SubmitGate } from './connection.ts';
 import type { MetaTables } from './meta-schema.ts';
-import type { Planning } from './planning.ts';
+import type { Planning, PlanningParts } from './planning.ts';
 import type { SessionPool } from './sessions.ts';
 import type { SpanParts } from './span-writer.ts';
 
@@ -35,15 +36,12 @@ export interface MysqlSinkOptions {
   readonly owner: string;
 }
 
-/** What makes statements of blocks, and what it reads from the downstream. */
-export interface PlannerParts {
-  readonly query: (sql: string) => Promise<readonly Record<string, unknown>[]>;
-  readonly laneCount: number;
-  /** Largest statement the downstream takes. */
-  readonly packetBytesMax: number;
-}
-
 type RequestOf<Kind extends SinkRequest['kind']> = Extract<SinkRequest, { kind: Kind }>;
+
+/** The sink for `mysql://` URIs; connects at `Open`. CONFIG_INVALID when the URI or a count is wrong. */
+export function openMysqlSink(options: MysqlSinkOptions): SinkPort {
+  return new MysqlSink(options, openPlanning);
+}
 
 /**
  * The fenced sink on MariaDB and MySQL: every transaction begins with the guard of its slot, every DDL runs behind the DDL
@@ -58,7 +56,7 @@ export class MysqlSink implements SinkPort {
   readonly #feed: FeedWriter;
   readonly #laneCount: number;
   readonly #allowsGalera: boolean;
-  readonly #makePlanning: (parts: PlannerParts) => Planning;
+  readonly #makePlanning: (parts: PlanningParts) => Planning;
   readonly #spans = new Map<string, SpanWriter>();
   /** Version of the schema that table definitions were read under, per changefeed. */
   readonly #schemaVersions = new Map<string, number>();
@@ -66,7 +64,7 @@ export class MysqlSink implements SinkPort {
   #nameCount = 0;
   #closed = false;
 
-  constructor(options: MysqlSinkOptions, makePlanning: (parts: PlannerParts) => Planning) {
+  constructor(options: MysqlSinkOptions, makePlanning: (parts: PlanningParts) => Planning) {
     const endpoint = readEndpoint(options.uri);
     const { log, gate } = options;
     this.#laneCount = bounded(options.laneCount ?? 2, 16, 'laneCount');
@@ -154,7 +152,7 @@ export class MysqlSink implements SinkPort {
         query: (sql) =>
           this.#sessions.control.with((control) => control.rows(sql, 'read table definitions')),
         laneCount: this.#laneCount,
-        packetBytesMax: session.commandBytesMax,
+        packetBytesMax: session.statementBytesMax,
       });
       const { version, serverId } = facts;
       return { kind: 'Opened', version, serverId, laneCount: this.#laneCount };

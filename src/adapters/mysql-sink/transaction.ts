@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FailureError, failure } from '#src/base/failure.ts';
+import { isRowCheckError } from './batch/row-check.ts';
 import { rowsOf } from './connection.ts';
 import { errno, isPassing, serverFailure } from './server-error.ts';
 import { guardStatementCount, guardStatements, readSlotRow, slotColumns, slotIs } from './slot.ts';
@@ -168,7 +169,7 @@ export async function sendStatements(
 ): Promise<void> {
   let from = 0;
   while (from < statements.length) {
-    const to = commandEnd(statements, from, session.commandBytesMax);
+    const to = commandEnd(statements, from, session);
     const answer = await session.attempt(statements.slice(from, to), options.gate);
     if (answer.error !== null) {
       const at = from + answer.error.statementIndex;
@@ -188,15 +189,16 @@ export async function sendStatements(
 }
 
 /** Index behind the last statement that still fits into one command beginning with statement `from`. */
-function commandEnd(statements: readonly Uint8Array[], from: number, bytesMax: number): number {
+function commandEnd(statements: readonly Uint8Array[], from: number, session: SinkSession): number {
   let bytes = 0;
   let to = from;
   while (to < statements.length) {
     bytes += statements[to]!.byteLength + 1;
-    if (bytes > bytesMax) break;
+    if (bytes > session.commandBytesMax) break;
     to++;
   }
   if (to > from) return to;
+  if (statements[from]!.byteLength < session.statementBytesMax) return from + 1;
   const says = `a statement of ${statements[from]!.byteLength} bytes does not fit into max_allowed_packet of the downstream`;
   throw new FailureError(failure('SINK_ROW_TOO_LARGE', says, { scope: 'Table' }));
 }
@@ -213,7 +215,11 @@ function stepFailure(
     return failure('SINK_BUSY', 'the fence refused a transaction', { retry: 'Again' });
   }
   const statement = statements[at];
-  if (statement !== undefined && isRowCheck(statement)) {
+  if (
+    statement !== undefined &&
+    isRowCheck(statement) &&
+    isRowCheckError(error.errno, error.text)
+  ) {
     const doing = describeStatement(statements[at - 1]);
     return failure('SINK_ROW_MISSING', `fewer or more rows than expected: ${doing}`, {
       scope: 'Table',
