@@ -5,7 +5,7 @@
  */
 import type { ByteWriter } from '#src/base/byte-writer.ts';
 import { columnType } from './column.ts';
-import { corrupt } from './corrupt.ts';
+import { corrupt, unsupported } from './corrupt.ts';
 import { writeDecimal } from './decimal.ts';
 import { writeJsonDouble, writeJsonString, writeOpaque } from './json-scalar.ts';
 import { checkMeta, decimalBytes } from './row-layout.ts';
@@ -31,6 +31,9 @@ export const jsonType = {
 
 /** Nesting that is followed; MySQL refuses documents deeper than 100. */
 export const jsonDepthMax = 128;
+
+/** Largest binary document that is read: its text may be six times as large and must fit into one buffer. */
+export const jsonBytesMax = 2 ** 28;
 
 /** Where a value lies: its type, its data, and the end of what it may use. */
 export interface JsonPlace {
@@ -59,6 +62,7 @@ export class JsonDocument {
 
   constructor(bytes: Uint8Array, start: number, end: number) {
     if (start > end || end > bytes.byteLength) corrupt('a JSON value is cut short');
+    if (end - start > jsonBytesMax) unsupported('a JSON value above 256 MiB');
     this.bytes = bytes;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#budget = end - start;

@@ -42,8 +42,9 @@ const field = {
   visibility: 12,
 } as const;
 
-/** Most labels a column may have: 65,535 for an enum. */
-const labelCountMax = 65_535;
+/** Most labels a column may have. */
+const enumLabelsMax = 65_535;
+const setLabelsMax = 64;
 
 /** Reads the optional fields from `cursor` to its end. */
 export function readTableOptions(
@@ -72,6 +73,7 @@ class OptionReader {
     invisible: new Set(),
   };
   readonly #count: number;
+  readonly #seen = new Set<number>();
   readonly #numeric: number[] = [];
   readonly #character: number[] = [];
   readonly #enums: number[] = [];
@@ -101,6 +103,9 @@ class OptionReader {
   }
 
   field(type: number, value: ByteCursor): void {
+    // Each kind comes once; were it to come often, the work would be more than linear in the input.
+    if (this.#seen.has(type)) corrupt('a table map has the same field twice');
+    this.#seen.add(type);
     switch (type) {
       case field.signedness:
         this.#numeric.forEach((column, i) => {
@@ -123,10 +128,10 @@ class OptionReader {
         this.#names(value);
         break;
       case field.setLabels:
-        this.#labels(this.#sets, value);
+        this.#labels(this.#sets, value, setLabelsMax);
         break;
       case field.enumLabels:
-        this.#labels(this.#enums, value);
+        this.#labels(this.#enums, value, enumLabelsMax);
         break;
       case field.geometryType:
         for (const column of this.#geometries) this.#options.geometries.set(column, value.lenenc());
@@ -183,10 +188,10 @@ class OptionReader {
     this.#options.names = names;
   }
 
-  #labels(columns: readonly number[], value: ByteCursor): void {
+  #labels(columns: readonly number[], value: ByteCursor, countMax: number): void {
     for (const column of columns) {
       const count = value.lenenc();
-      if (count > labelCountMax) corrupt('a table map has too many labels');
+      if (count > countMax) corrupt('a table map has too many labels');
       const labels: Uint8Array[] = [];
       for (let i = 0; i < count; i++) labels.push(new Uint8Array(value.view(value.lenenc())));
       this.#labelBytes.set(column, labels);

@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { cellText, readServerTable, type ServerTable } from './server-cells.ts';
 import { readLogFile, type FileEvent } from './log-file.ts';
 import { rewriteRows } from './rewrite.ts';
+import { readTypeTable, temporalDigits, type TemporalDigits } from './temporal-digits.ts';
 import { isRowEventType, RowEvent } from '#src/adapters/binlog/row-event.ts';
 import type { RowImage } from '#src/adapters/binlog/row-image.ts';
 import { readTableMap, type TableMap } from '#src/adapters/binlog/table-map.ts';
@@ -25,6 +26,12 @@ const makes = [
     skip: false as const,
     config: { log_bin_compress: 'ON', log_bin_compress_min_len: '10' },
   },
+  {
+    name: 'MariaDB with temporals of before MySQL 5.6',
+    start: startMariadb,
+    skip: false as const,
+    config: { mysql56_temporal_format: 'OFF' },
+  },
   { name: 'MySQL', start: startMysql, skip: await mysqlMissing(), config: {} },
 ];
 
@@ -40,12 +47,17 @@ for (const { name, start, skip, config } of makes) {
       await changeTypeTables(server, seed, { family, partialJson: isMysql && seed === 2 });
     }
     const events = logEvents(server);
+    const digits = await temporalDigits(server);
+    if (config.mysql56_temporal_format === 'OFF') {
+      const maps = events.filter(({ type }) => type === 19);
+      assert.ok(maps.some(({ body }) => readTableMap(body, 'mariadb').layout.hasOldTemporals));
+    }
     if (config.log_bin_compress === 'ON')
       assert.ok(events.some(({ type }) => type >= 166 && type <= 171));
     if (isMysql) assert.ok(events.some(({ type }) => type === 39));
 
     await t.test('replayed rows are the selected rows', async () => {
-      const replay = new Replay(server);
+      const replay = new Replay(server, digits);
       await replay.run(events);
       assert.ok(replay.tables.size >= 70, String(replay.tables.size));
       let rows = 0;
@@ -58,7 +70,7 @@ for (const { name, start, skip, config } of makes) {
     });
 
     await t.test('rows written again from their texts are logged as the same bytes', async () => {
-      const count = await rewriteRows(server, events);
+      const count = await rewriteRows(server, events, digits);
       assert.ok(count > 1_000, String(count));
     });
   });
@@ -107,17 +119,19 @@ class TableRows {
 class Replay {
   readonly tables = new Map<string, TableRows>();
   readonly #server: SqlServer;
+  readonly #digits: TemporalDigits;
   readonly #maps = new Map<number, TableMap>();
 
-  constructor(server: SqlServer) {
+  constructor(server: SqlServer, digits: TemporalDigits) {
     this.#server = server;
+    this.#digits = digits;
   }
 
   async run(events: readonly FileEvent[]): Promise<void> {
     const cursor = new RowEvent();
     for (const { type, body } of events) {
       if (type === 19) {
-        const map = readTableMap(body, this.#server.flavor);
+        const map = readTypeTable(body, this.#server.flavor, this.#digits);
         this.#maps.set(map.tableId, map);
       }
       if (!isRowEventType(type)) continue;
@@ -141,13 +155,11 @@ class Replay {
   async #rows(map: TableMap): Promise<TableRows> {
     const known = this.tables.get(map.table);
     if (known !== undefined) return known;
-    const [columns] = await (
-      await this.#server.query<{ name: string; type: string }>(
-        `SELECT COLUMN_NAME AS name, DATA_TYPE AS type FROM information_schema.COLUMNS
-         WHERE TABLE_SCHEMA = 'types' AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION`,
-        [map.table],
-      )
-    ).reduce<[{ name: string; type: string }[]]>((all, row) => [[...all[0], row]], [[]]);
+    const columns = await this.#server.query<{ name: string; type: string }>(
+      `SELECT COLUMN_NAME AS name, DATA_TYPE AS type FROM information_schema.COLUMNS
+       WHERE TABLE_SCHEMA = 'types' AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION`,
+      [map.table],
+    );
     assert.deepEqual(
       map.columns.map((column) => column.name),
       columns.map((column) => column.name),

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { readLogFile, type FileEvent } from './log-file.ts';
+import { readTypeTable, type TemporalDigits } from './temporal-digits.ts';
 import { charsetOfCollation } from '#src/adapters/binlog/charset.ts';
 import { binaryCollation, columnClass } from '#src/adapters/binlog/column.ts';
 import { isPlainJson, writeJsonExpression } from '#src/adapters/binlog/json-expression.ts';
 import { isRowEventType, RowEvent } from '#src/adapters/binlog/row-event.ts';
 import type { RowImage } from '#src/adapters/binlog/row-image.ts';
-import { readTableMap, type LogColumn, type TableMap } from '#src/adapters/binlog/table-map.ts';
+import type { LogColumn, TableMap } from '#src/adapters/binlog/table-map.ts';
 import { writeText } from '#src/adapters/binlog/text.ts';
 import { readValue } from '#src/adapters/binlog/value.ts';
 import { ByteWriter } from '#src/base/byte-writer.ts';
@@ -20,8 +21,9 @@ import type { SqlServer } from '#test/servers/sql-server.ts';
 export async function rewriteRows(
   server: SqlServer,
   events: readonly FileEvent[],
+  digits: TemporalDigits,
 ): Promise<number> {
-  const rows = insertedRows(events, server.flavor).filter(
+  const rows = insertedRows(server, events, { digits, schema: 'types' }).filter(
     ({ table }) => !table.table.includes('generated'),
   );
   const connection = await server.connect({ charset: 'utf8mb4' });
@@ -41,11 +43,8 @@ export async function rewriteRows(
   } finally {
     await connection.end();
   }
-  const again = insertedRows(
-    server.binlogFiles().flatMap((file) => readLogFile(readFileSync(file))),
-    server.flavor,
-    'again',
-  );
+  const log = server.binlogFiles().flatMap((file) => readLogFile(readFileSync(file)));
+  const again = insertedRows(server, log, { digits, schema: 'again' });
   let at = 0;
   for (const row of again) {
     // Rows that the key refuses a second time are not logged.
@@ -71,16 +70,16 @@ interface InsertedRow {
 }
 
 function insertedRows(
+  { flavor }: SqlServer,
   events: readonly FileEvent[],
-  flavor: 'mariadb' | 'mysql',
-  schema = 'types',
+  { digits, schema }: { readonly digits: TemporalDigits; readonly schema: string },
 ): InsertedRow[] {
   const maps = new Map<number, TableMap>();
   const rows: InsertedRow[] = [];
   const cursor = new RowEvent();
   for (const { type, body } of events) {
     if (type === 19) {
-      const map = readTableMap(body, flavor);
+      const map = readTypeTable(body, flavor, digits);
       maps.set(map.tableId, map);
     }
     if (!isRowEventType(type)) continue;
