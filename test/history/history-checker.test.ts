@@ -192,6 +192,25 @@ test('C4: a removed slot that moves again, and a deleted slot, are found', () =>
   assert.deepEqual(broken(report), ['C4 0-1-2', 'C4 0-1-3']);
 });
 
+test('the scratch row of no changefeed may move as it likes but fences nothing', () => {
+  const cells = (row: LoggedImage): LoggedImage => row.with(1, '');
+  const report = judge([
+    {
+      rows: [
+        {
+          table: slotTable,
+          kind: 'update',
+          before: cells(image(third)),
+          after: cells(image(start)),
+        },
+      ],
+      data: ['app.t'],
+    },
+  ]);
+  assert.deepEqual(broken(report), ['C4 0-1-1']);
+  assert.equal(report.slotCommits, 0);
+});
+
 test('C7: a sum that breaks between two commits or at the end is found', () => {
   const account = (before: string | null, after: string | null): LoggedRow => ({
     table: 'app.account_0',
