@@ -66,7 +66,7 @@ export class DdlRunner {
       if (verdict === 'uncertain') {
         fail(
           'SINK_DDL_UNCERTAIN',
-          `a DDL at position ${ddl.ts} was under way when its runner died; it is not clear whether it ran`,
+          `a DDL at position ${ddl.ts} was under way when its runner died; it is not clear whether it ran. Compare by hand, then set its state in the table ddl to done or refused`,
           { detail: { ts: ddl.ts } },
         );
       }

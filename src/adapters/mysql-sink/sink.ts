@@ -84,8 +84,7 @@ export class MysqlSink implements SinkPort {
       writer,
       pool: this.#pool,
       nextName,
-      plan: (request) =>
-        this.#opened().plan({ ...request, wholeTransactions: request.stage !== 'whole' }),
+      plan: (input) => this.#opened().plan(input),
     };
     this.#feed = new FeedWriter(parts, { writer, nextName });
   }

@@ -1,3 +1,4 @@
+import { must } from '#src/base/assert.ts';
 import { FailureError, fail, failure } from '#src/base/failure.ts';
 import { resumeOf } from '#src/model/lane-resume.ts';
 import { encodePosition } from './slot-position.ts';
@@ -5,7 +6,7 @@ import { StagedTransaction } from './staged-transaction.ts';
 
 import type { Failure } from '#src/base/failure.ts';
 import type { SinkApplied, SinkRequest, SlotState } from '#src/ports/sink.ts';
-import type { BatchPlan } from './batch/batch.ts';
+import type { BatchInput, BatchPlan } from './batch/batch.ts';
 import type { LanePosition } from './slot-position.ts';
 import type { SlotStep, FencedWriter, WriterParts } from './transaction.ts';
 import type { SessionPool } from './sessions.ts';
@@ -18,7 +19,7 @@ export interface SpanParts extends WriterParts {
   readonly writer: FencedWriter;
   readonly pool: SessionPool;
   /** Makes statements of blocks; FailureError when they do not fit the downstream's tables. */
-  readonly plan: (request: ApplyRequest & { readonly idempotent: boolean }) => Promise<BatchPlan>;
+  readonly plan: (input: BatchInput) => Promise<BatchPlan>;
   /** A name for a batch that no other batch of any sink has. */
   readonly nextName: () => string;
 }
@@ -26,11 +27,21 @@ export interface SpanParts extends WriterParts {
 interface Lane {
   readonly slot: number;
   seq: number;
+  ts: number;
+}
+
+/** What one call did. */
+interface Done {
+  readonly plan: BatchPlan;
+  readonly byteCount: number;
 }
 
 /**
  * The writer of one raised span: knows the seq of each lane, and applies one batch at a time. Once a batch ends with
  * anything but a known state, every later call is refused with retry `Resync` until the span is raised again.
+ *
+ * After a batch of several lanes was cut, its changes are applied again as final states, by one lane: the one that is furthest
+ * behind, so that the position of each lane only ever rises.
  */
 export class SpanWriter {
   readonly changefeed: string;
@@ -38,7 +49,7 @@ export class SpanWriter {
   readonly #parts: SpanParts;
   readonly #lanes: Lane[];
   readonly #redoTs: number;
-  #staged: StagedTransaction | null = null;
+  #staged: { readonly transaction: StagedTransaction; readonly lane: Lane } | null = null;
   #busy = false;
   #loss: Failure | null = null;
 
@@ -56,7 +67,7 @@ export class SpanWriter {
     this.token = raised.token;
     this.#lanes = raised.lanes
       .toSorted((a, b) => a.lane - b.lane)
-      .map(({ slot, seq }) => ({ slot, seq }));
+      .map(({ slot, seq, ts }) => ({ slot, seq, ts }));
     this.#redoTs = resumeOf(raised.lanes, raised.ts).redoTs;
   }
 
@@ -66,17 +77,14 @@ export class SpanWriter {
     if (this.#busy) fail('SINK_BUSY', 'a batch of this span is under way', { retry: 'Again' });
     this.#busy = true;
     try {
-      // Whatever the caller thinks: before redoTs a cut batch may have left some of the changes.
-      const idempotent = request.idempotent || request.afterTs < this.#redoTs;
-      const plan = await this.#parts.plan({ ...request, idempotent });
-      const byteCount =
-        request.stage === 'whole'
-          ? await this.#applyWhole(request, plan)
-          : await this.#applyStage(request, plan);
-      return applied(request, plan, byteCount);
+      if (request.stage === 'whole') {
+        this.abandon();
+        return applied(request, [await this.#applyWhole(request)]);
+      }
+      return await this.#applyStage(request);
     } catch (error) {
-      if (request.stage !== 'whole') this.abandon();
-      throw error;
+      this.abandon();
+      throw resyncing(request, error);
     } finally {
       this.#busy = false;
     }
@@ -86,13 +94,13 @@ export class SpanWriter {
   abandon(): void {
     const staged = this.#staged;
     this.#staged = null;
-    void staged?.abandon();
+    void staged?.transaction.abandon();
   }
 
-  async #applyWhole(request: ApplyRequest, plan: BatchPlan): Promise<number> {
-    this.abandon();
+  async #applyWhole(request: ApplyRequest): Promise<Done> {
+    const plan = await this.#parts.plan(this.#input(request, request.stage !== 'whole'));
     const taking = plan.lanes
-      .map((lane, at) => ({ lane: this.#lane(at), statements: lane.statements }))
+      .map((lane, at) => ({ lane: this.#lane(at, request), statements: lane.statements }))
       .filter(({ statements }) => statements.length > 0);
     const pos = this.#position(request, plan, taking.length);
     const outcomes = await Promise.all(
@@ -105,7 +113,7 @@ export class SpanWriter {
     let problem: Failure | null = null;
     for (const [at, outcome] of outcomes.entries()) {
       if (outcome.kind === 'Committed') {
-        taking[at]!.lane.seq++;
+        advance(taking[at]!.lane, plan.lastTs);
         committedCount++;
         byteCount += outcome.byteCount;
       } else if (problem === null || outcome.kind === 'Lost') {
@@ -113,45 +121,85 @@ export class SpanWriter {
         if (outcome.kind === 'Lost') this.#loss = outcome.failure;
       }
     }
-    if (problem === null) return byteCount;
+    if (problem === null) return { plan, byteCount };
     if (this.#loss !== null) throw this.#lossError();
     // Some lanes are ahead of others: a new raise reads where each stands.
     if (committedCount > 0) this.#loss = { ...problem, retry: 'Resync' };
-    return fail(problem.code, problem.message, {
-      ...problem,
-      retry: committedCount > 0 ? 'Resync' : problem.retry,
-    });
+    throw new FailureError(this.#loss ?? problem);
   }
 
-  async #applyStage(request: ApplyRequest, plan: BatchPlan): Promise<number> {
-    const statements = plan.lanes.flatMap((lane) => lane.statements);
-    const lane = this.#lane(0);
-    if (request.stage === 'begin') {
-      this.abandon();
-      const pos = this.#position(request, plan, 1);
-      this.#staged = await StagedTransaction.begin(this.#parts, this.#step(lane, pos));
-    }
-    const staged = this.#staged;
-    if (staged === null) {
+  async #applyStage(request: ApplyRequest): Promise<SinkApplied> {
+    if (request.stage === 'begin') return this.#begin(request);
+    const staged = this.#staged?.transaction;
+    if (staged === undefined) {
       return fail('SINK_DISCONNECTED', 'the transaction of this stage is gone', {
         retry: 'Resync',
         scope: 'Table',
       });
     }
-    const byteCount = await staged.more(statements);
-    if (request.stage !== 'end') return byteCount;
+    // The position was written with the guard: what follows the transaction in its last block is a step of its own.
+    const own = { ...request, untilTs: Math.min(request.untilTs, staged.ts) };
+    const done = await this.#addTo(staged, await this.#parts.plan(this.#input(own, true)));
+    if (request.stage === 'more') return applied(request, [done]);
+    const byteCount = done.byteCount + (await this.#end());
+    const whole = { plan: done.plan, byteCount };
+    if (request.untilTs <= staged.ts || request.blocks.length === 0) {
+      return { ...applied(request, [whole]), ts: staged.ts };
+    }
+    const rest = await this.#applyWhole({ ...request, afterTs: staged.ts });
+    return applied(request, [whole, rest]);
+  }
+
+  async #begin(request: ApplyRequest): Promise<SinkApplied> {
+    this.abandon();
+    const plan = await this.#parts.plan(this.#input(request, true));
+    const lane = this.#lane(0, request);
+    const step = this.#step(lane, this.#position(request, plan, 1));
+    try {
+      const transaction = await StagedTransaction.begin(this.#parts, step, plan.lastTs);
+      this.#staged = { transaction, lane };
+    } catch (error) {
+      const outcome = await this.#parts.writer.readBack(step);
+      if (outcome.kind !== 'Lost') throw error;
+      this.#loss = outcome.failure;
+      throw this.#lossError();
+    }
+    return applied(request, [await this.#addTo(this.#staged.transaction, plan)]);
+  }
+
+  async #addTo(staged: StagedTransaction, plan: BatchPlan): Promise<Done> {
+    const statements = plan.lanes.flatMap((lane) => lane.statements);
+    return { plan, byteCount: await staged.more(statements) };
+  }
+
+  async #end(): Promise<number> {
+    const { transaction, lane } = must(this.#staged, 'transaction to end');
     this.#staged = null;
-    const outcome = await staged.commit(this.#parts.writer);
+    const outcome = await transaction.commit(this.#parts.writer);
     if (outcome.kind === 'Committed') {
-      lane.seq++;
-      return byteCount + outcome.byteCount;
+      advance(lane, transaction.ts);
+      return outcome.byteCount;
     }
     if (outcome.kind === 'Lost') this.#loss = outcome.failure;
-    return fail(outcome.failure.code, outcome.failure.message, {
-      ...outcome.failure,
-      // The call cannot simply be repeated: the whole transaction must be.
-      retry: outcome.failure.retry === 'Never' ? 'Never' : 'Resync',
-    });
+    throw new FailureError(outcome.failure);
+  }
+
+  #input(request: ApplyRequest, wholeTransactions: boolean): BatchInput {
+    const { blocks, span, afterTs, untilTs } = request;
+    const isRedo = this.#isRedo(request);
+    return {
+      blocks,
+      span,
+      afterTs,
+      untilTs,
+      idempotent: request.idempotent || isRedo,
+      wholeTransactions: wholeTransactions || request.idempotent || isRedo,
+    };
+  }
+
+  /** Whatever the caller thinks: before redoTs a cut batch may have left some of the changes. */
+  #isRedo(request: ApplyRequest): boolean {
+    return request.afterTs < this.#redoTs;
   }
 
   #position(request: ApplyRequest, plan: BatchPlan, lanes: number): LanePosition {
@@ -174,8 +222,9 @@ export class SpanWriter {
     };
   }
 
-  #lane(at: number): Lane {
-    const lane = this.#lanes[at];
+  #lane(at: number, request: ApplyRequest): Lane {
+    const isRedo = request.idempotent || this.#isRedo(request);
+    const lane = isRedo && at === 0 ? this.#hindmost() : this.#lanes[at];
     if (lane === undefined) {
       return fail('SINK_REFUSED', `the span has no lane ${at}`, {
         retry: 'Resync',
@@ -185,21 +234,45 @@ export class SpanWriter {
     return lane;
   }
 
+  #hindmost(): Lane | undefined {
+    return this.#lanes.reduce<Lane | undefined>(
+      (least, lane) => (least === undefined || lane.ts < least.ts ? lane : least),
+      undefined,
+    );
+  }
+
   #lossError(): Error {
     const loss = this.#loss ?? failure('SINK_DISCONNECTED', 'the state of the span is not known');
     return new FailureError({ ...loss, retry: loss.code === 'SINK_FENCED' ? 'Never' : 'Resync' });
   }
 }
 
-function applied(request: ApplyRequest, plan: BatchPlan, byteCount: number): SinkApplied {
+/** A failure behind `begin` loses the whole transaction: the call alone cannot be repeated. */
+function resyncing(request: ApplyRequest, error: unknown): unknown {
+  if (!(error instanceof FailureError) || error.failure.retry === 'Never') return error;
+  if (request.stage !== 'more' && request.stage !== 'end') return error;
+  return new FailureError({ ...error.failure, retry: 'Resync' });
+}
+
+function advance(lane: Lane, ts: number): void {
+  lane.seq++;
+  lane.ts = ts;
+}
+
+function applied(request: ApplyRequest, parts: readonly Done[]): SinkApplied {
   const isOpen = request.stage === 'begin' || request.stage === 'more';
+  const plans = parts.map(({ plan }) => plan);
+  const sum = (count: (plan: BatchPlan) => number): number =>
+    plans.reduce((total, plan) => total + count(plan), 0);
   return {
     kind: 'Applied',
-    ts: isOpen ? request.afterTs : plan.lastTs,
-    rowCount: plan.rowCount,
-    transactionCount: plan.transactionCount,
-    writtenRowCount: plan.lanes.reduce((sum, lane) => sum + lane.writtenRowCount, 0),
-    commitMs: plan.commitMs,
-    byteCount,
+    ts: isOpen ? request.afterTs : Math.max(...plans.map((plan) => plan.lastTs)),
+    rowCount: sum((plan) => plan.rowCount),
+    transactionCount: sum((plan) => plan.transactionCount),
+    writtenRowCount: sum((plan) =>
+      plan.lanes.reduce((total, lane) => total + lane.writtenRowCount, 0),
+    ),
+    commitMs: Math.max(...plans.map((plan) => plan.commitMs)),
+    byteCount: parts.reduce((total, part) => total + part.byteCount, 0),
   };
 }

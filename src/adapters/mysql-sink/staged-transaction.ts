@@ -16,17 +16,24 @@ export class StagedTransaction {
   readonly #parts: WriterParts;
   readonly #session: SinkSession;
   readonly #step: SlotStep;
+  /** commitTs of the transaction, as its guard wrote it. */
+  readonly ts: number;
 
-  private constructor(parts: WriterParts, session: SinkSession, step: SlotStep) {
+  private constructor(
+    parts: WriterParts,
+    session: SinkSession,
+    at: { step: SlotStep; ts: number },
+  ) {
     this.#parts = parts;
     this.#session = session;
-    this.#step = step;
+    this.#step = at.step;
+    this.ts = at.ts;
   }
 
   /** Opens a session and passes the guard; from here on the slot's row is locked. */
-  static async begin(parts: WriterParts, step: SlotStep): Promise<StagedTransaction> {
+  static async begin(parts: WriterParts, step: SlotStep, ts: number): Promise<StagedTransaction> {
     const session = await parts.sessions.open('staged');
-    const staged = new StagedTransaction(parts, session, step);
+    const staged = new StagedTransaction(parts, session, { step, ts });
     await staged.#send(guardStatements(parts.tables, step.key, step), true);
     return staged;
   }
