@@ -17,6 +17,7 @@ export class Downstream {
   readonly server: SqlServer;
   readonly catalog: TableCatalog;
   readonly #connections: Connection[];
+  readonly #appliedTs = new Map<string, number>();
 
   private constructor(server: SqlServer, connections: Connection[]) {
     this.server = server;
@@ -69,14 +70,20 @@ export class Downstream {
   async replay(
     span: string,
     blocks: readonly LoggedBlock[],
-    options: { laneCount?: number; batchCount?: number; idempotent?: boolean } = {},
+    options: {
+      laneCount?: number;
+      batchCount?: number;
+      idempotent?: boolean;
+      /** Only what came after the last replay of the span. */
+      onward?: boolean;
+    } = {},
   ): Promise<BatchPlan[]> {
     const planner = new BatchPlanner(this.catalog, {
       laneCount: options.laneCount ?? 1,
       packetBytesMax: 16 << 20,
     });
     const plans: BatchPlan[] = [];
-    let afterTs = 0;
+    let afterTs = (options.onward === true ? this.#appliedTs.get(span) : undefined) ?? 0;
     let batch: Uint8Array[] = [];
     for (const block of blocks) {
       batch.push(block.bytes);
@@ -96,6 +103,7 @@ export class Downstream {
       await this.apply(plan);
       plans.push(plan);
       afterTs = plan.lastTs;
+      this.#appliedTs.set(span, afterTs);
     }
     return plans;
   }
