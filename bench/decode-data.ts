@@ -71,13 +71,15 @@ const tableMapType = 19;
 
 function readLog(name: string, file: string): DecodeLog {
   const bytes = readFileSync(file);
+  // Blocks are plain arrays of bytes, not Buffers.
+  const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const events: Uint8Array[] = [];
   let byteCount = 0;
   for (let at = 4; at < bytes.byteLength;) {
     const size = bytes.readUInt32LE(at + 9);
     const type = bytes[at + 4]!;
     if (type === tableMapType || (type >= 23 && type <= 32)) {
-      events.push(bytes.subarray(at, at + size));
+      events.push(plain.subarray(at, at + size));
       byteCount += size;
     }
     at += size;

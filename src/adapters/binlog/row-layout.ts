@@ -99,12 +99,6 @@ export function isBlob(type: number): boolean {
   );
 }
 
-/** Bytes of the length prefix of `column`'s cells; 0 when they have a fixed width. */
-export function prefixBytes(column: LogColumn): number {
-  const width = columnWidth(column);
-  return width < 0 ? -width : 0;
-}
-
 /** SOURCE_CORRUPT unless the metadata of a column is what its type allows. */
 export function checkMeta(type: number, meta: number): void {
   if (!metaAllowed(type, meta))

@@ -23,20 +23,19 @@ export class TableMaps {
 
   /** The table map in `body`, which is copied when it is new; malformed input is SOURCE_CORRUPT. */
   read(body: Uint8Array): TableMap {
-    const hash = hashOf(body);
-    const known = this.#known.get(hash);
+    // The table id is the key, and the bytes decide: ids begin anew when a server restarts.
+    const id = body.byteLength < 4 ? -1 : idOf(body);
+    const known = this.#known.get(id);
     if (known !== undefined && sameBytes(known.body, body)) return known.map;
     const map = readTableMap(body, this.#flavor);
     if (this.#known.size >= mapCountMax) this.#known.clear();
-    this.#known.set(hash, { body: new Uint8Array(body), map });
+    this.#known.set(id, { body: new Uint8Array(body), map });
     return map;
   }
 }
 
-function hashOf(bytes: Uint8Array): number {
-  let hash = 0;
-  for (let i = 0; i < bytes.byteLength; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;
-  return hash;
+function idOf(body: Uint8Array): number {
+  return body[0]! | (body[1]! << 8) | (body[2]! << 16) | (body[3]! << 24);
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

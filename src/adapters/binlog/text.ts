@@ -8,7 +8,6 @@ import { corrupt } from './corrupt.ts';
 import { writeDecimal } from './decimal.ts';
 import { inflateCell } from './inflate.ts';
 import { writeJsonText } from './json-binary.ts';
-import { prefixBytes } from './row-layout.ts';
 import { writeDate, writeDatetime, writeTime, writeTimestamp, writeYear } from './temporal.ts';
 
 const scratch = new Uint8Array(8);
@@ -96,7 +95,25 @@ export function writeContent(
  * the stored form: see `cellContent`. BINARY(n) comes without its trailing zero bytes, CHAR(n) without trailing spaces.
  */
 export function contentStart(column: LogColumn, start: number): number {
-  return start + prefixBytes(column);
+  const { type, meta } = column;
+  switch (type) {
+    case columnType.varchar:
+    case columnType.varcharCompressed:
+    case columnType.varString:
+    case columnType.string:
+      return start + (meta > 255 ? 2 : 1);
+    case columnType.tinyBlob:
+    case columnType.blob:
+    case columnType.mediumBlob:
+    case columnType.longBlob:
+    case columnType.blobCompressed:
+    case columnType.json:
+    case columnType.geometry:
+    case columnType.vector:
+      return start + meta;
+    default:
+      return start;
+  }
 }
 
 /** The content of a string, blob, geometry or vector cell as bytes: a view, or new bytes when it was compressed. */
@@ -120,7 +137,10 @@ export function readFloat(column: LogColumn, bytes: Uint8Array, start: number): 
   return value;
 }
 
-/** Writes the shortest literal that reads back as the very same double, always with an exponent: `1.5e0`, `-0e0`, `1e+21`. */
+/**
+ * Writes the shortest literal that reads back as the very same double, always with an exponent: `1.5e0`, `1e+21`. Servers
+ * drop the sign of a zero literal: for `-0e0` a sink that cares writes the string '-0' instead.
+ */
 export function writeDouble(out: ByteWriter, value: number): void {
   if (Number.isInteger(value) && Math.abs(value) < 2 ** 53 && !Object.is(value, -0)) {
     out.int(value);
