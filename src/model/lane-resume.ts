@@ -21,23 +21,19 @@ export interface Resume {
   readonly redoTs: number;
 }
 
-/** The place to go on from; `completeTs` is known to be complete from elsewhere (the feed's checkpoint). */
+/**
+ * The place to go on from; `completeTs` is known to be complete from elsewhere (the feed's checkpoint). A batch that all of
+ * its lanes committed proves that everything up to its `ts` is applied, one that is cut still proves it for its
+ * `base`: a batch begins only where all before it is complete, and a replay of a cut batch covers all of it.
+ */
 export function resumeOf(lanes: readonly LaneProgress[], completeTs: number): Resume {
-  let top = 0;
-  let redoTs = completeTs;
-  for (const lane of lanes) {
-    top = Math.max(top, lane.ts);
-    redoTs = Math.max(redoTs, lane.ts, lane.redoTs ?? 0);
-  }
-  const newest = lanes.filter((lane) => lane.ts === top);
   let startTs = completeTs;
-  if (newest.length > 0) {
+  let redoTs = completeTs;
+  for (const { ts, base, lanes: needed, batch, redoTs: redo = 0 } of lanes) {
     // Two batches may end at the same place, when the first was cut and applied again with other lanes.
-    const isComplete = newest.some(
-      ({ batch, lanes: needed }) => newest.filter((lane) => lane.batch === batch).length >= needed,
-    );
-    const safeTs = isComplete ? top : Math.min(...newest.map((lane) => lane.base));
-    startTs = Math.max(completeTs, safeTs);
+    const arrived = lanes.filter((lane) => lane.ts === ts && lane.batch === batch).length;
+    startTs = Math.max(startTs, arrived >= needed ? ts : base);
+    redoTs = Math.max(redoTs, ts, redo);
   }
   return { startTs, redoTs: Math.max(startTs, redoTs) };
 }
