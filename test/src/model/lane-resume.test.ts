@@ -1,7 +1,7 @@
 /** Where a span goes on: a model applies batches lane by lane, stops anywhere, and asks what may be missing. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { resumeOf } from '#src/model/lane-resume.ts';
 
 import type { LaneProgress } from '#src/model/lane-resume.ts';

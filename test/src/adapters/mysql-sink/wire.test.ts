@@ -1,7 +1,7 @@
 /** The client protocol: packets round-trip at every cut, and no bytes a server may send do more than end the connection. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { AnswerReader } from '#src/adapters/mysql-sink/command-answer.ts';
 import {
   PacketReader,
