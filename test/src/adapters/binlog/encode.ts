@@ -77,7 +77,8 @@ const groupBytes = [0, 1, 1, 2, 2, 3, 3, 4, 4, 4];
 export function encodeDecimal(text: string, precision: number, scale: number): number[] {
   const negative = text.startsWith('-');
   const [whole = '', fraction = ''] = text.replace('-', '').split('.');
-  const head = whole.padStart(precision - scale, '0').slice(whole.length - (precision - scale));
+  const width = precision - scale;
+  const head = width === 0 ? '' : whole.padStart(width, '0').slice(-width);
   const first = (precision - scale) % 9;
   const groups = scale === precision ? [] : [head.slice(0, first), ...nines(head.slice(first))];
   const bytes = [...groups, ...nines(fraction)].flatMap((group) => {
