@@ -1,9 +1,4 @@
-import {
-  BlockWriter,
-  blockHeaderBytes,
-  type BlockInfo,
-  type LogFlavor,
-} from '../../model/block.ts';
+import { BlockWriter, type BlockInfo, type LogFlavor } from '../../model/block.ts';
 import { must } from '../../base/assert.ts';
 
 /** A finished block. */
@@ -43,6 +38,7 @@ export class ChunkBuilder {
   #facts: TransactionFacts | undefined;
   #ready: BuiltBlock[] = [];
   #readyBytes = 0;
+  /** Bytes in open blocks without their headers: zero when nothing is left to hand over. */
   #writerBytes = 0;
 
   constructor(flavor: LogFlavor) {
@@ -113,7 +109,6 @@ export class ChunkBuilder {
     if (writer === undefined) {
       writer = new BlockWriter(span, this.#flavor);
       this.#writers.set(span, writer);
-      this.#writerBytes += blockHeaderBytes;
     }
     return writer;
   }

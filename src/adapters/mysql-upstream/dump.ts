@@ -23,6 +23,7 @@ import { Router } from './router.ts';
 import { ServerConnection } from './server-connection.ts';
 import { readServerFacts, type ServerFacts } from './server-facts.ts';
 import { failureOfServerError, faultFailure } from './source-failure.ts';
+import { logsExplicitDefaults } from './statement-text.ts';
 import type { UpstreamUri } from './upstream-uri.ts';
 
 /** What a dump starts from. */
@@ -76,6 +77,7 @@ export class Dump {
       builder: this.#builder,
       router: new Router(start.routing),
       spill: this.#spill,
+      explicitDefaultsInOptions: logsExplicitDefaults(facts),
       log: parts.log,
     });
     this.#stream = new DumpStream(parts.connection.takeOver(), parts.heartbeatMs, () =>
@@ -118,7 +120,7 @@ export class Dump {
     if (this.#waiting !== undefined) {
       return Promise.reject(stopped('a Next is under way already'));
     }
-    this.#byteCountMax = byteCountMax;
+    this.#byteCountMax = Math.max(1, byteCountMax);
     this.#spill.rowBytes = Math.min(blockBytesTarget, byteCountMax);
     this.#spill.logBytes = this.#spill.rowBytes * logBytesFactor;
     return new Promise((resolve, reject) => {
@@ -151,6 +153,7 @@ export class Dump {
 
   async #start(command: Uint8Array): Promise<void> {
     this.#stream.send(command);
+    this.#stream.framing.expectEvents();
     await this.#greeting();
   }
 

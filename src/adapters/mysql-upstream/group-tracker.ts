@@ -76,6 +76,8 @@ export interface TrackerParts {
   readonly builder: ChunkBuilder;
   readonly router: Router;
   readonly spill: SpillBounds;
+  /** The server logs explicit_defaults_for_timestamp as an option bit (MariaDB). */
+  readonly explicitDefaultsInOptions: boolean;
   readonly log: Log;
 }
 
@@ -84,6 +86,7 @@ export class GroupTracker {
   readonly #clock: LogClock;
   readonly #builder: ChunkBuilder;
   readonly #spill: SpillBounds;
+  readonly #explicitDefaultsInOptions: boolean;
   readonly #log: Log;
   #router: Router;
   readonly #tables = new Map<number, Table>();
@@ -103,6 +106,7 @@ export class GroupTracker {
     this.#builder = parts.builder;
     this.#router = parts.router;
     this.#spill = parts.spill;
+    this.#explicitDefaultsInOptions = parts.explicitDefaultsInOptions;
     this.#log = parts.log;
   }
 
@@ -408,7 +412,7 @@ export class GroupTracker {
         commitMs: start.commitMs,
         schema: said.query.schema,
         sql,
-        ...sessionOf(said.query),
+        ...sessionOf(said.query, this.#explicitDefaultsInOptions),
       },
       rowsFollow: group.explicit,
     };

@@ -1,5 +1,6 @@
 import { fail } from '../../base/failure.ts';
 import type { DdlEvent } from '../../model/position.ts';
+import type { LogFlavor } from '../../model/block.ts';
 import type { SqlQuoting } from '../../model/sql-token.ts';
 import { charsetOfCollation, decodeCharset } from '../binlog/charset.ts';
 import type { QueryEvent } from '../binlog/stream/query-event.ts';
@@ -39,11 +40,30 @@ export function statementText(query: QueryEvent): string {
   }
 }
 
-/** The session state of a DDL that its effect depends on, as far as it was logged. */
+/** Option bit by which MariaDB from 10.8.4 on logs explicit_defaults_for_timestamp. */
+const explicitDefaultsBit = 2 ** 24;
+
+/** True when the server logs explicit_defaults_for_timestamp as an option bit. */
+export function logsExplicitDefaults(server: {
+  readonly flavor: LogFlavor;
+  readonly versionNumber: number;
+}): boolean {
+  return server.flavor === 'mariadb' && server.versionNumber >= 100804;
+}
+
+/**
+ * The session state of a DDL that its effect depends on, as far as it was logged. `explicitDefaultsInOptions`: see
+ * {@link logsExplicitDefaults}.
+ */
 export function sessionOf(
   query: QueryEvent,
+  explicitDefaultsInOptions: boolean,
 ): Pick<DdlEvent, 'sqlMode' | 'charset' | 'timeZone' | 'explicitDefaultsForTimestamp'> {
-  const { sqlMode, charset, timeZone, explicitDefaultsForTimestamp } = query;
+  const { sqlMode, charset, timeZone, options } = query;
+  const explicitDefaultsForTimestamp =
+    explicitDefaultsInOptions && options !== undefined
+      ? Math.floor(options / explicitDefaultsBit) % 2 === 1
+      : query.explicitDefaultsForTimestamp;
   return {
     ...(sqlMode === undefined ? {} : { sqlMode }),
     ...(charset === undefined ? {} : { charset }),

@@ -17,6 +17,8 @@ export const eventBytesMax = 2 ** 30 + 2 ** 16;
 const statusEvent = 0;
 const statusEnd = 0xfe;
 const statusError = 0xff;
+/** An error packet has a `#` before its SQL state; anything else is a damaged byte. */
+const stateMarker = 0x23;
 
 /** How a dump ended, when it did: with an error packet, or with an end packet (the server stops sending). */
 export type DumpEnd =
@@ -79,8 +81,9 @@ export class LogReader {
   #openPacket(packet: Uint8Array): boolean {
     const status = packet[0];
     if (status === statusEvent) return true;
-    if (status === statusError) this.end = { kind: 'error', error: readServerError(packet) };
-    else if (status === statusEnd && packet.byteLength < 9) this.end = { kind: 'end' };
+    if (status === statusError && packet[3] === stateMarker) {
+      this.end = { kind: 'error', error: readServerError(packet) };
+    } else if (status === statusEnd && packet.byteLength < 9) this.end = { kind: 'end' };
     else {
       fail('SOURCE_CORRUPT', `packet of ${packet.byteLength} bytes with status ${status}`, {
         retry: 'Reconnect',

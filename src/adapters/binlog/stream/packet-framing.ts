@@ -10,6 +10,7 @@ const headerBytes = 4;
 export const packetPieceBytes = 0xffffff;
 /** The event size field inside a dump packet: one status byte, then byte 9 of the event header. */
 const eventSizeAt = 10;
+const eventSizeEnd = eventSizeAt + 4;
 
 /** Splits pushed bytes into packets; one instance per connection, from the first reply to a command on. */
 export class PacketFraming {
@@ -24,6 +25,7 @@ export class PacketFraming {
   #missing = 0;
   #lastPiece = true;
   #sequence = -1;
+  #expectsEvents = false;
 
   /** `packetBytesMax` bounds one joined packet; above it the stream is SOURCE_CORRUPT. */
   constructor(packetBytesMax: number) {
@@ -45,6 +47,11 @@ export class PacketFraming {
     this.#sequence = -1;
   }
 
+  /** From now on packets hold events, whose own size must agree with the packet's: a wrong size is noticed at once. */
+  expectEvents(): void {
+    this.#expectsEvents = true;
+  }
+
   /** Takes over a chunk; the caller must not write to it again. */
   push(chunk: Uint8Array): void {
     if (chunk.byteLength === 0) return;
@@ -61,6 +68,7 @@ export class PacketFraming {
         if (view !== undefined) return view;
       }
       this.#gather();
+      if (this.#expectsEvents) this.#checkEventSize();
       if (this.#missing > 0) return undefined;
       if (this.#lastPiece) return this.#takeGathered();
     }
@@ -120,6 +128,18 @@ export class PacketFraming {
       this.#missing -= count;
       this.#drop(count);
     }
+  }
+
+  /** Without this check a damaged length would wait for bytes that never come. */
+  #checkEventSize(): void {
+    const gathered = this.#gathered;
+    if (gathered === undefined || this.#gatheredLength < eventSizeEnd || gathered[0] !== 0) return;
+    const length = this.#gatheredLength + this.#missing;
+    const declared = 1 + new DataView(gathered.buffer).getUint32(eventSizeAt, true);
+    if (this.#lastPiece ? declared === length : declared >= length) return;
+    fail('SOURCE_CORRUPT', `packet of ${length} bytes for an event of ${declared - 1}`, {
+      retry: 'Reconnect',
+    });
   }
 
   #takeGathered(): Uint8Array {
