@@ -62,6 +62,15 @@ export function readTableOptions(
   return reader.finish();
 }
 
+/** Columns with a sign bit; both makes of server count years among them, as unsigned. */
+const numericClasses: ReadonlySet<string | undefined> = new Set([
+  'integer',
+  'decimal',
+  'float',
+  'double',
+  'year',
+]);
+
 class OptionReader {
   readonly #options: TableOptions = {
     names: null,
@@ -86,7 +95,7 @@ class OptionReader {
     this.#count = shapes.length;
     shapes.forEach(({ type }, i) => {
       const name = typeClass(type);
-      if (name === 'integer' || name === 'decimal' || name === 'float' || name === 'double') {
+      if (numericClasses.has(name)) {
         this.#numeric.push(i);
       } else if (name === 'character' || (name === 'vector' && flavor === 'mysql')) {
         // MySQL counts vectors among the character columns.

@@ -22,7 +22,7 @@ test('names, signs and keys belong to their columns, whatever they are called', 
     encodeTableMap(
       [int, varchar, int, { type: 13 }, { type: 246, meta: [10, 2] }],
       [
-        [1, [0b0110_0000]],
+        [1, [0b0111_0000]],
         [
           4,
           [...sized('__proto__'), ...sized('1'), ...sized('日本'), ...sized(''), ...sized('a`b')],
@@ -36,10 +36,10 @@ test('names, signs and keys belong to their columns, whatever they are called', 
     map.columns.map(({ name }) => name),
     ['__proto__', '1', '日本', '', 'a`b'],
   );
-  // A year is no numeric column: the second sign bit is the third column's, the third the decimal's.
+  // A year has a sign bit too; a string has none: the bits are of columns 0, 2, 3 and 4.
   assert.deepEqual(
     map.columns.map(({ unsigned }) => unsigned),
-    [false, false, true, false, true],
+    [false, false, true, true, true],
   );
   assert.deepEqual(
     map.columns.map((column) => [column.primaryKeyOrdinal, column.primaryKeyPrefix]),
