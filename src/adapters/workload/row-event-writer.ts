@@ -141,10 +141,15 @@ export class RowEventWriter {
   image(row: WriterRow): void {
     const table = this.#table;
     assert(table !== null && row.length === table.columns.length, 'a row for an open event');
-    this.#out.raw(bitmap(row.map((value) => value === null)));
-    for (const [index, column] of table.columns.entries()) {
-      const value = row[index]!;
-      if (value !== null) writeCell(this.#out, column, value);
+    const { columns } = table;
+    const out = this.#out;
+    const count = columns.length;
+    const nullsAt = out.reserve((count + 7) >> 3);
+    out.buffer().fill(0, nullsAt, out.length);
+    for (let i = 0; i < count; i++) {
+      const value = row[i]!;
+      if (value === null) out.buffer()[nullsAt + (i >> 3)]! |= 1 << (i & 7);
+      else writeCell(out, columns[i]!, value);
     }
     this.rowCount++;
   }
@@ -162,18 +167,17 @@ function writeCell(out: ByteWriter, column: WriterColumn, value: WriterValue): v
       else writeBigint(out, value as bigint);
       return;
     case 'varchar':
+      writeText(out, value as string, byteLengthMax(column) > 255 ? 2 : 1);
+      return;
     case 'varbinary': {
-      const bytes = typeof value === 'string' ? text.encode(value) : (value as Uint8Array);
+      const bytes = value as Uint8Array;
       writeUint(out, bytes.byteLength, byteLengthMax(column) > 255 ? 2 : 1);
       out.raw(bytes);
       return;
     }
-    case 'text': {
-      const bytes = text.encode(value as string);
-      writeUint(out, bytes.byteLength, 2);
-      out.raw(bytes);
+    case 'text':
+      writeText(out, value as string, 2);
       return;
-    }
     case 'decimal':
       writeDecimal(out, column, value as string);
       return;
@@ -183,6 +187,16 @@ function writeCell(out: ByteWriter, column: WriterColumn, value: WriterValue): v
     case 'double':
       writeDouble(out, value as number);
   }
+}
+
+/** Text as utf-8 behind its length in `prefixBytes` little-endian bytes. */
+function writeText(out: ByteWriter, value: string, prefixBytes: number): void {
+  const at = out.reserve(prefixBytes);
+  out.utf8(value);
+  const byteCount = out.length - at - prefixBytes;
+  const bytes = out.buffer();
+  bytes[at] = byteCount & 255;
+  if (prefixBytes > 1) bytes[at + 1] = byteCount >>> 8;
 }
 
 /** An integer in `count` little-endian bytes, two's complement; |value| < 2^53. */
@@ -245,13 +259,23 @@ function writeBigEndian(out: ByteWriter, value: number, count: number): void {
 
 /** DATETIME(6): 40 bits of sign, year and month, day and time, then three bytes of microseconds. */
 function writeDatetime(out: ByteWriter, value: string): void {
-  const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, micros = 0] = value
-    .split(/[- :.]/)
-    .map(Number);
+  const year = digitsAt(value, 0, 4);
+  const month = digitsAt(value, 5, 2);
+  const day = digitsAt(value, 8, 2);
+  const hour = digitsAt(value, 11, 2);
+  const minute = digitsAt(value, 14, 2);
+  const second = digitsAt(value, 17, 2);
+  const micros = digitsAt(value, 20, 6);
   const days = (year * 13 + month) * 32 + day;
   const seconds = (hour * 64 + minute) * 64 + second;
   writeBigEndian(out, 2 ** 39 + days * 2 ** 17 + seconds, 5);
   writeBigEndian(out, micros, 3);
+}
+
+function digitsAt(value: string, start: number, count: number): number {
+  let number = 0;
+  for (let i = start; i < start + count; i++) number = number * 10 + value.charCodeAt(i) - 48;
+  return number;
 }
 
 function typeCode(column: WriterColumn): number {

@@ -36,13 +36,19 @@ function mix(value: number): number {
   return (x ^ (x >>> 15)) >>> 0;
 }
 
-const epochMs = Date.UTC(2026, 0, 1);
-
-/** The text of a DATETIME(6), `n` · 1.001003 seconds after the start of 2026; wraps after about 30 years. */
+/** The text of a DATETIME(6), `n` · 1.001003 seconds after the start of 2026; days wrap within the first 28 of a month. */
 export function datetimeOf(n: number): string {
-  const micros = (n * 1_001_003) % 1e15;
-  const iso = new Date(epochMs + Math.floor(micros / 1000)).toISOString();
-  return `${iso.slice(0, 23).replace('T', ' ')}${String(micros % 1000).padStart(3, '0')}`;
+  const micros = n * 1_001_003;
+  const seconds = Math.floor(micros / 1e6);
+  const day = Math.floor(seconds / 86_400);
+  const month = Math.floor(day / 28);
+  const date = `${2026 + (Math.floor(month / 12) % 100)}-${two((month % 12) + 1)}-${two((day % 28) + 1)}`;
+  const time = `${two(Math.floor(seconds / 3600) % 24)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  return `${date} ${time}.${String(micros - seconds * 1e6).padStart(6, '0')}`;
+}
+
+function two(value: number): string {
+  return value < 10 ? `0${value}` : `${value}`;
 }
 
 /** The CREATE TABLE statement of a table. */

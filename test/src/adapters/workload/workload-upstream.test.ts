@@ -55,7 +55,6 @@ async function readUntil(
 /** Tables rebuilt from the row events, as a reader of the log would. */
 class Replica {
   readonly tables = new Map<string, Map<Value, Value[]>>();
-  readonly history: string[] = [];
   #event = new RowEvent();
 
   apply(chunks: readonly UpstreamChunk[]): void {
@@ -66,7 +65,7 @@ class Replica {
     const maps: TableMap[] = [];
     visitBlock(bytes, {
       transaction: (ts, _ms, gtid) => {
-        this.history.push(`${ts} ${gtid}`);
+        assert.equal(gtid, `0-1-${ts}`);
       },
       table: (index, body) => {
         maps[index] = readTableMap(body, 'mariadb');
@@ -97,6 +96,27 @@ class Replica {
       }
     }
   }
+}
+
+/** All rows events of each transaction, in any order of tables, by commitTs. */
+function digests(chunks: readonly UpstreamChunk[]): Map<number, string> {
+  const events = new Map<number, string[]>();
+  for (const { blocks } of chunks) {
+    for (const { info, bytes } of blocks) {
+      let current: string[] = [];
+      visitBlock(bytes, {
+        transaction: (ts) => {
+          current = events.get(ts) ?? [];
+          events.set(ts, current);
+        },
+        table: () => undefined,
+        rows: (_index, type, body) => {
+          current.push(`${info.span} ${type} ${Buffer.from(body).toString('hex')}`);
+        },
+      });
+    }
+  }
+  return new Map([...events].map(([ts, lines]) => [ts, lines.sort().join()]));
 }
 
 function rowOf(map: TableMap, image: RowImage): Value[] {
@@ -163,40 +183,23 @@ describe('the workload upstream', () => {
 
   test('gives the same history from any place and with any chunk size', async () => {
     const uri = uris[0]!;
-    const whole = new Replica();
-    whole.apply(await readUntil(uri, 1400));
+    const untilTs = 1400;
+    const whole = digests(await readUntil(uri, untilTs));
     for (const [from, byteCountMax] of [
       [0, 1],
       [6, 5000],
       [700, 100],
       [1399, 1 << 20],
     ] as const) {
-      const chunks = await readUntil(uri, 1400, { ts: from, byteCountMax });
-      const part = new Replica();
-      for (const { blocks } of chunks) {
-        for (const { info } of blocks) assert.ok(info.firstTs > from);
+      const found = digests(await readUntil(uri, untilTs, { ts: from, byteCountMax }));
+      assert.ok(Math.min(...found.keys()) > from);
+      let compared = 0;
+      for (const [ts, digest] of whole) {
+        if (ts <= from || ts > untilTs) continue;
+        assert.equal(found.get(ts), digest);
+        compared++;
       }
-      const seen = new Set<number>();
-      for (const { blocks } of chunks) {
-        for (const { bytes } of blocks) {
-          visitBlock(bytes, {
-            transaction: (ts) => void seen.add(ts),
-            table: () => undefined,
-            rows: () => undefined,
-          });
-        }
-      }
-      if (from === 0) {
-        part.apply(chunks);
-        const until = chunks.at(-1)!.resolved.ts;
-        assertEqualsModel(part, uri, until);
-      }
-      const expected = new Set(
-        whole.history
-          .map((line) => Number.parseInt(line, 10))
-          .filter((ts) => ts > from && ts <= 1400),
-      );
-      for (const ts of expected) assert.ok(seen.has(ts), `transaction ${ts} is there`);
+      assert.ok(compared >= Math.min(untilTs - from, untilTs - 6));
     }
   });
 
