@@ -90,6 +90,16 @@ export function commonSettings(place: SqlServerPlace, port: number): Record<stri
   };
 }
 
+/** The settings that only MariaDB knows, of any release. */
+export function mariadbSettings(place: SqlServerPlace): Record<string, string> {
+  return {
+    tmpdir: place.directory,
+    gtid_strict_mode: 'ON',
+    log_slave_updates: 'ON',
+    innodb_log_file_size: '96M',
+  };
+}
+
 function command(
   program: string,
   place: SqlServerPlace,
@@ -98,11 +108,7 @@ function command(
   const file = join(place.directory, 'my.cnf');
   writeConfig(file, 'mariadbd', {
     ...commonSettings(place, run.port),
-    tmpdir: place.directory,
-    gtid_strict_mode: 'ON',
-    log_slave_updates: 'ON',
-    innodb_log_file_size: '96M',
-    innodb_stats_persistent: 'ON',
+    ...mariadbSettings(place),
     ...run.config,
   });
   return {

@@ -3,10 +3,10 @@ import { existsSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { commonSettings, makePlace, writeConfig } from './mariadb.ts';
-import { obtainMysql } from './mysql-package.ts';
+import { obtainDebianServer } from './debian-server.ts';
 import { SqlServer } from './sql-server.ts';
 
-import type { MysqlPackage } from './mysql-package.ts';
+import type { UnpackedServer } from './debian-server.ts';
 
 /** A running private MySQL. */
 export type MysqlServer = SqlServer;
@@ -19,7 +19,12 @@ export interface MysqlOptions {
   readonly directory?: string;
 }
 
-type Unpacked = Extract<MysqlPackage, { version: string }>;
+type Unpacked = Extract<UnpackedServer, { version: string }>;
+
+/** The newest MySQL that Debian has, or why there is none here. */
+export function obtainMysql(): Promise<UnpackedServer> {
+  return obtainDebianServer('mysql');
+}
 
 /**
  * Starts a private MySQL with row logging, full metadata and GTIDs; about two seconds. Throws when this machine has no

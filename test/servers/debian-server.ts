@@ -16,17 +16,40 @@ import { findProgram } from './requirements.ts';
 
 const run = promisify(execFile);
 
-/** A MySQL unpacked beside the system, or why there is none. */
-export type MysqlPackage =
+/** A server unpacked beside the system, or why there is none. */
+export type UnpackedServer =
   | {
       /** The server's version, e.g. `9.7.4`. */
       readonly version: string;
       /** The folder that holds the unpacked `/usr` with its own C library. */
       readonly root: string;
-      /** The start of a command line that runs mysqld with that C library. */
+      /** The start of a command line that runs the server with that C library. */
       readonly command: readonly string[];
     }
   | { readonly unavailable: string };
+
+/** The makes that Debian's unstable suite has in newer versions than the stable one. */
+export type ServerMake = 'mysql' | 'mariadb';
+
+interface Make {
+  readonly debianPackage: string;
+  /** The server program inside the unpacked root. */
+  readonly program: string;
+  readonly isVersion: (text: string) => boolean;
+}
+
+const MAKES: Readonly<Record<ServerMake, Make>> = {
+  mysql: {
+    debianPackage: 'mysql-server-core',
+    program: 'usr/sbin/mysqld',
+    isVersion: (text) => !text.includes('MariaDB'),
+  },
+  mariadb: {
+    debianPackage: 'mariadb-server-core',
+    program: 'usr/sbin/mariadbd',
+    isVersion: (text) => text.includes('MariaDB'),
+  },
+};
 
 /** The dynamic loader by processor, inside the unpacked root. */
 const LOADERS: Readonly<Record<string, readonly [folder: string, file: string]>> = {
@@ -38,26 +61,27 @@ const LIMIT_MS = 240_000;
 const LOCK_LIMIT_MS = 300_000;
 
 /**
- * The newest MySQL server of Debian's unstable suite, unpacked into a cache ($SLUICE_CACHE, default below the temporary
- * folder) without being installed. The first call downloads about 75 MB from the machine's own Debian mirror; the
- * packages are kept, because the suite moves on.
+ * The newest server of a make in Debian's unstable suite, unpacked into a cache ($SLUICE_CACHE, default below the
+ * temporary folder) without being installed, each make in a root of its own. The first call downloads 60 to 80 MB from
+ * the machine's own Debian mirror; the packages are kept, because the suite moves on.
  */
-export async function obtainMysql(): Promise<MysqlPackage> {
+export async function obtainDebianServer(name: ServerMake): Promise<UnpackedServer> {
+  const make = MAKES[name];
   const loader = LOADERS[process.arch];
-  if (loader === undefined) return { unavailable: `no MySQL package for ${process.arch}` };
+  if (loader === undefined) return { unavailable: `no ${name} package for ${process.arch}` };
   for (const program of ['apt-get', 'dpkg']) {
     if (findProgram(program) === null) return { unavailable: `${program} is not on this machine` };
   }
-  const cache = join(process.env['SLUICE_CACHE'] ?? join(tmpdir(), 'sluice-cache'), 'mysql');
-  mkdirSync(join(cache, 'debs'), { recursive: true });
+  const cache = join(process.env['SLUICE_CACHE'] ?? join(tmpdir(), 'sluice-cache'), name);
   try {
+    mkdirSync(join(cache, 'debs'), { recursive: true });
     return await withLock(join(cache, 'lock'), async () => {
       const root = join(cache, 'root');
       if (!existsSync(root)) {
-        if (listDebs(cache).length === 0) await download(cache);
-        await unpack(cache, root);
+        if (listDebs(cache).length === 0) await download(cache, make);
+        await unpack(cache, root, make);
       }
-      return await describe(root, loader);
+      return await describe(root, make, loader);
     });
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
@@ -67,19 +91,15 @@ export async function obtainMysql(): Promise<MysqlPackage> {
 
 async function describe(
   root: string,
+  make: Make,
   [folder, file]: readonly [string, string],
-): Promise<MysqlPackage> {
+): Promise<UnpackedServer> {
   const libraries = join(root, folder);
-  const command = [
-    join(libraries, file),
-    '--library-path',
-    libraries,
-    join(root, 'usr/sbin/mysqld'),
-  ];
+  const command = [join(libraries, file), '--library-path', libraries, join(root, make.program)];
   const { stdout } = await run(command[0]!, [...command.slice(1), '--no-defaults', '--version']);
   const version = /Ver (\d+\.\d+\.\d+)/.exec(stdout)?.[1];
-  if (version === undefined || stdout.includes('MariaDB')) {
-    return { unavailable: `not a MySQL server: ${stdout.trim()}` };
+  if (version === undefined || !make.isVersion(stdout)) {
+    return { unavailable: `not the server that was asked for: ${stdout.trim()}` };
   }
   return { version, root, command };
 }
@@ -91,8 +111,8 @@ function listDebs(cache: string): string[] {
     .map((name) => join(folder, name));
 }
 
-/** Downloads mysql-server-core and all it needs through an apt root of its own; the system's is not touched. */
-async function download(cache: string): Promise<void> {
+/** Downloads a server package and all it needs through an apt root of its own; the system's is not touched. */
+async function download(cache: string, make: Make): Promise<void> {
   const mirror = debianMirror();
   const apt = join(cache, 'apt');
   rmSync(apt, { recursive: true, force: true });
@@ -125,17 +145,17 @@ async function download(cache: string): Promise<void> {
   };
   await run('apt-get', [...settings, 'update'], options);
   const install = ['install', '-y', '--download-only', '--no-install-recommends'];
-  await run('apt-get', [...settings, ...install, 'mysql-server-core'], options);
+  await run('apt-get', [...settings, ...install, make.debianPackage], options);
   for (const name of readdirSync(archives).filter((each) => each.endsWith('.deb'))) {
     renameSync(join(archives, name), join(cache, 'debs', name));
   }
   rmSync(apt, { recursive: true, force: true });
 }
 
-async function unpack(cache: string, root: string): Promise<void> {
+async function unpack(cache: string, root: string, make: Make): Promise<void> {
   const debs = listDebs(cache);
-  if (!debs.some((deb) => deb.includes('mysql-server-core'))) {
-    throw new Error(`no mysql-server-core package in ${join(cache, 'debs')}`);
+  if (!debs.some((deb) => deb.includes(make.debianPackage))) {
+    throw new Error(`no ${make.debianPackage} package in ${join(cache, 'debs')}`);
   }
   const fresh = mkdtempSync(`${root}.`);
   for (const deb of debs) await run('dpkg', ['-x', deb, fresh]);
