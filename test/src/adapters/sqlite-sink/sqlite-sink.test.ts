@@ -202,6 +202,25 @@ describe('the SQLite sink', () => {
     await sink.close();
   });
 
+  test('notices another writer with its own token and writes on after it raised again', async () => {
+    const path = newFile();
+    const span = 's"x.every';
+    const row = (id: number): (number | null)[] => [id, null, null, null, null, null, null];
+    const first = await raised(path, span);
+    const second = open(path);
+    await askSink(second, { kind: 'RaiseSpan', ...feed, span, ts: 0 }, 'SpanRaised');
+    await askSink(first, apply(span, [blockOf(every, [[1, [[null, row(1)]]]])]), 'Applied');
+    const next = apply(span, [blockOf(every, [[2, [[null, row(2)]]]])], { afterTs: 1 });
+    const failure = await refusedBySink(second, next);
+    assert.equal(failure.code, 'SINK_FENCED');
+    assert.equal(failure.retry, 'Resync');
+    await askSink(second, { kind: 'RaiseSpan', ...feed, span, ts: 0 }, 'SpanRaised');
+    await askSink(second, next, 'Applied');
+    assert.equal(query(path, 'SELECT * FROM "s""x.every"').length, 2);
+    await first.close();
+    await second.close();
+  });
+
   test('submits nothing once its gate is shut', async () => {
     const path = newFile();
     let isOpen = true;
