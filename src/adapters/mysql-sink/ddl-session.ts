@@ -116,7 +116,8 @@ export class DdlSession {
     const lockName = ddlLockName(this.owner.changefeed);
     for (let tryCount = 0; tryCount < lockTryCountMax; tryCount++) {
       const [row] = await this.session.rows(
-        `SELECT GET_LOCK(${literal(lockName)},1) AS taken`,
+        // No wait the first time: whoever holds it now is not going to give it up.
+        `SELECT GET_LOCK(${literal(lockName)},${tryCount === 0 ? 0 : 1}) AS taken`,
         'take the DDL lock',
       );
       if (row?.['taken'] === 1) return;

@@ -13,7 +13,7 @@ import type { SinkSession } from './session.ts';
 import type { Sessions } from './sessions.ts';
 import type { SlotRow } from './slot.ts';
 
-/** Tries of one raise; each waits at most 2 s for the row locks of an earlier owner. */
+/** Tries of one raise; each waits at most 1 s for the row locks of an earlier owner. */
 const tryCountMax = 15;
 /** Milliseconds between tries: time for a killed connection to roll back. */
 const pauseMs = 50;
@@ -143,12 +143,8 @@ export class Raiser {
         `SELECT DISTINCT owner FROM ${this.#tables.slot} WHERE cf=${literal(raise.changefeed)} AND span=${literal(raise.span)}`,
         'find the earlier owner of a slot',
       );
-      const names = this.#sessions.deadLockNames().slice();
-      for (const row of rows) {
-        const owner = String(row['owner']);
-        if (owner !== this.#sessions.instance) names.push(...this.#sessions.lockNamesOf(owner));
-      }
-      await killHolders(session, names);
+      const names = rows.flatMap((row) => this.#sessions.lockNamesOf(String(row['owner'])));
+      await killHolders(session, names, (id) => !this.#sessions.isLive(id));
     });
   }
 }

@@ -24,7 +24,7 @@ const limits: Readonly<Record<SessionKind, SessionLimits>> = {
   writer: { rowLock: 5, idle: 30, idleInTransaction: 15, metadataLock: 30 },
   // Between two parts of a huge transaction the upstream may need time to send the next.
   staged: { rowLock: 5, idle: 120, idleInTransaction: 120, metadataLock: 30 },
-  control: { rowLock: 2, idle: 30, idleInTransaction: 15, metadataLock: 10 },
+  control: { rowLock: 1, idle: 30, idleInTransaction: 15, metadataLock: 10 },
   ddl: { rowLock: 5, idle: 600, idleInTransaction: 15, metadataLock: 60 },
 };
 
@@ -174,20 +174,22 @@ async function takeLock(
 }
 
 /**
- * Ends, with `session`, the connections that hold any of `lockNames`; answers how many it ended. A connection that is
- * gone already counts as ended. SINK_ACCESS_DENIED when they belong to another account.
+ * Ends, with `session`, the connections that hold any of `lockNames` and that `mayKill` allows by their ids; answers how many
+ * it ended. A connection that is gone already counts as ended. SINK_ACCESS_DENIED when they belong to another account.
  */
 export async function killHolders(
   session: SinkSession,
   lockNames: readonly string[],
+  mayKill: (id: number) => boolean = () => true,
 ): Promise<number> {
+  if (lockNames.length === 0) return 0;
   const columns = lockNames.map((name, at) => `IS_USED_LOCK(${literal(name)}) AS c${at}`);
   const [row] = await session.rows(
     `SELECT ${columns.join(',')}`,
     'find connections by their locks',
   );
   const ids = Object.values(row ?? {}).filter(
-    (id): id is number => typeof id === 'number' && id !== session.connection.id,
+    (id): id is number => typeof id === 'number' && id !== session.connection.id && mayKill(id),
   );
   for (const id of ids) {
     const answer = await session.attempt([sqlBytes(`KILL CONNECTION ${id}`)]);

@@ -160,7 +160,11 @@ export class Sessions {
   async bury(session: SinkSession): Promise<void> {
     session.destroy();
     try {
-      await this.control.with((control) => killHolders(control, [session.lockName]));
+      const { id } = session.connection;
+      // By its number too: the name may belong to a newer connection of ours by now.
+      await this.control.with((control) =>
+        killHolders(control, [session.lockName], (holder) => holder === id),
+      );
     } catch (error) {
       const code = error instanceof FailureError ? error.failure.code : 'INTERNAL_FAULT';
       this.#log('warn', 'sink-kill-failed', { code, connection: session.connection.id });
@@ -172,13 +176,10 @@ export class Sessions {
     return Array.from({ length: connectionCountMax }, (_, at) => connectionLockName(instance, at));
   }
 
-  /** Names of this instance's connections that are closed here but may live on the server. */
-  deadLockNames(): readonly string[] {
+  /** Whether `id` is a connection of this instance that is in use. */
+  isLive(id: number): boolean {
     this.#forgetDead();
-    const live = new Set([...this.#live].map((session) => session.lockName));
-    return this.lockNamesOf(this.instance).filter(
-      (name) => !live.has(name) && !this.#opening.has(name),
-    );
+    return [...this.#live].some((session) => session.connection.id === id);
   }
 
   /** Closes every connection at once. */

@@ -76,10 +76,12 @@ export class FencedWriter {
     for (let tryCount = 1; ; tryCount++) {
       const problem = await this.#submit(whole, pool);
       if (problem === null) return { kind: 'Committed', byteCount };
-      if (problem.notSent) return { kind: 'Refused', failure: problem.failure };
-      const outcome = await this.readBack(step);
-      if (outcome.kind === 'Committed') return { kind: 'Committed', byteCount };
-      if (outcome.kind === 'Lost') return outcome;
+      if (problem.isSent) {
+        const outcome = await this.readBack(step);
+        if (outcome.kind === 'Committed') return { kind: 'Committed', byteCount };
+        if (outcome.kind === 'Lost') return outcome;
+      }
+      // From here on it is certain that nothing of this step was committed.
       if (!isPassing(problem.failure) || tryCount === tryCountMax) {
         return { kind: 'Refused', failure: problem.failure };
       }
@@ -124,17 +126,17 @@ export class FencedWriter {
   async #submit(
     whole: readonly Uint8Array[],
     pool: SessionPool,
-  ): Promise<{ readonly failure: Failure; readonly notSent: boolean } | null> {
+  ): Promise<{ readonly failure: Failure; readonly isSent: boolean } | null> {
     const { gate } = this.#parts;
     if (gate !== undefined && !gate.mayWrite()) {
-      return { failure: failure('SINK_FENCED', 'this node may not write any more'), notSent: true };
+      return { failure: failure('SINK_FENCED', 'this node may not write any more'), isSent: false };
     }
     let session: SinkSession;
     try {
       session = await pool.borrow();
     } catch (error) {
       if (!(error instanceof FailureError)) throw error;
-      return { failure: error.failure, notSent: !isPassing(error.failure) };
+      return { failure: error.failure, isSent: false };
     }
     try {
       await sendStatements(session, whole, { gate, endsOpen: false, guarded: true });
@@ -142,7 +144,7 @@ export class FencedWriter {
     } catch (error) {
       if (!(error instanceof FailureError)) throw error;
       await this.#parts.sessions.bury(session);
-      return { failure: error.failure, notSent: false };
+      return { failure: error.failure, isSent: true };
     } finally {
       pool.giveBack(session);
     }

@@ -14,7 +14,7 @@ import { want } from './hand-made-sink.ts';
 
 import type { DdlEvent } from '#src/model/position.ts';
 import type { StoredBlock } from '#src/ports/event-store.ts';
-import type { SinkPort, SinkRequest } from '#src/ports/sink.ts';
+import type { SinkApplied, SinkPort, SinkRequest } from '#src/ports/sink.ts';
 import type { UpstreamChunk } from '#src/ports/upstream.ts';
 import type { MariadbServer } from '#test/servers/mariadb.ts';
 
@@ -113,7 +113,7 @@ describe('blocks through planning and the fence', () => {
             : last.unfinished
               ? 'begin'
               : 'whole';
-          const applied = await want(
+          const applied: SinkApplied = await want(
             'Applied',
             sink.call({
               kind: 'Apply',

@@ -1,0 +1,48 @@
+/** What every sink promises, on a real MariaDB and, where it can be had, a real MySQL. */
+import { after, before, describe } from 'node:test';
+import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
+import { startMariadb } from '#test/servers/mariadb.ts';
+import { mysqlMissing, startMysql } from '#test/servers/mysql.ts';
+import { testSinkConformance } from '../sink-conformance.ts';
+
+import type { SinkPort } from '#src/ports/sink.ts';
+import type { SqlServer } from '#test/servers/sql-server.ts';
+
+const makes = [
+  { make: 'MariaDB', start: () => startMariadb(), skip: false },
+  { make: 'MySQL', start: () => startMysql(), skip: await mysqlMissing() },
+] as const;
+
+for (const { make, start, skip } of makes) {
+  describe(make, { skip }, () => {
+    let server: SqlServer;
+    before(async () => {
+      server = await start();
+    });
+    after(async () => {
+      await server.stop();
+    });
+    testSinkConformance(`the fenced sink on ${make}`, async () => {
+      await server.script(
+        'DROP DATABASE IF EXISTS sluice_meta; DROP DATABASE IF EXISTS conformance',
+      );
+      const sinks: SinkPort[] = [];
+      return {
+        open: () => {
+          const sink = openMysqlSink({ uri: server.uri(), log: () => {}, owner: 'node' });
+          sinks.push(sink);
+          return sink;
+        },
+        readRows: async () => {
+          const rows = await server.query<{ id: number; name: string | null }>(
+            'SELECT id,name FROM conformance.item ORDER BY id',
+          );
+          return rows.map(({ id, name }) => [id, name] as const);
+        },
+        stop: async () => {
+          await Promise.all(sinks.map((sink) => sink.close()));
+        },
+      };
+    });
+  });
+}
