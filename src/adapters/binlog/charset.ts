@@ -25,6 +25,7 @@ export function charsetOfCollation(id: number): string | null {
 
 type Decode = (bytes: Uint8Array, start: number, end: number) => string | null;
 
+const asciiHalf = String.fromCharCode(...Array.from({ length: 128 }, (_, i) => i));
 const decoders = new Map<string, Decode>();
 for (const [charset, label] of [
   ['utf8mb3', 'utf-8'],
@@ -36,8 +37,12 @@ for (const [charset, label] of [
   decoders.set(charset, platformDecoder(label));
 }
 decoders.set('gbk', gbkDecoder());
+// Only their ASCII half is the same everywhere: the platform's tables differ from the servers' in the rest.
+const asciiOnly = 'big5 cp932 euckr eucjpms gb2312 gb18030 sjis ujis binary';
+for (const charset of asciiOnly.split(' ')) {
+  decoders.set(charset, decodeAscii);
+}
 decoders.set('utf32', decodeUtf32);
-const asciiHalf = String.fromCharCode(...Array.from({ length: 128 }, (_, i) => i));
 for (const [charset, upper] of Object.entries(upperHalves)) {
   decoders.set(charset, singleByteDecoder(asciiHalf + upper));
 }
@@ -45,12 +50,10 @@ for (const [charset, whole] of Object.entries(wholeSets)) {
   decoders.set(charset, singleByteDecoder(whole));
 }
 
-/** True when text of `charset` can be decoded exactly here: all but big5, cp932, euckr, eucjpms, gb2312, gb18030, sjis, ujis. */
-export function isDecodable(charset: string): boolean {
-  return decoders.has(charset);
-}
-
-/** The text of `bytes[start, end)`, or null when it cannot be decoded exactly (charset or bytes). */
+/**
+ * The text of `bytes[start, end)`, or null when it cannot be decoded exactly: the bytes mean nothing in their character
+ * set, or they are not ASCII and it is one of big5, cp932, euckr, eucjpms, gb2312, gb18030, sjis, ujis or binary.
+ */
 export function decodeCharset(
   charset: string,
   bytes: Uint8Array,
@@ -91,6 +94,15 @@ function singleByteDecoder(characters: string): Decode {
     }
     return text;
   };
+}
+
+function decodeAscii(bytes: Uint8Array, start: number, end: number): string | null {
+  let text = '';
+  for (let i = start; i < end; i++) {
+    if (bytes[i]! >= 0x80) return null;
+    text += asciiHalf[bytes[i]!]!;
+  }
+  return text;
 }
 
 function decodeUtf32(bytes: Uint8Array, start: number, end: number): string | null {

@@ -164,7 +164,7 @@ function joined(parts: readonly (string | number | null)[], type: string): strin
     const [bytes, text, charset] = parts;
     // The server puts a question mark (Thai: U+FFFD) for what the character set does not define; the decoder gives the bytes.
     const isUndecoded =
-      undecodable.has(String(charset)) ||
+      (undecodable.has(String(charset)) && !/^([0-7].)*$/.test(String(bytes))) ||
       questionMarks(text!) > questionMarks(bytes!) ||
       (charset === 'tis620' && String(text).includes('EFBFBD'));
     return `${bytes} ${isUndecoded ? 'undecoded' : text}`;
