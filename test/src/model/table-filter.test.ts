@@ -1,7 +1,7 @@
 // Rules against names, and the matcher against the plainest recursive definition of wildcards.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { FailureError } from '#src/base/failure.ts';
 import { compileTableFilter } from '#src/model/table-filter.ts';
 

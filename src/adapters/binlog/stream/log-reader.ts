@@ -53,7 +53,7 @@ export class LogReader {
     return this.#payload !== undefined;
   }
 
-  /** End offset of the compressed transaction that the current event came from. */
+  /** End offset of the compressed transaction that the current event came from; 0 when it came from none. */
   get payloadEndOffset(): number {
     return this.#payloadEndOffset;
   }
@@ -65,6 +65,7 @@ export class LogReader {
         if (this.#nextOfPayload(event, this.#payload)) return true;
         continue;
       }
+      this.#payloadEndOffset = 0;
       if (this.end !== undefined) return false;
       const packet = this.#framing.next();
       if (packet === undefined) return false;

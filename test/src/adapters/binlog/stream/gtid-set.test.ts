@@ -1,7 +1,7 @@
 // The set is compared with the plainest model there is: a JavaScript Set of "source:number" texts.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { FailureError } from '#src/base/failure.ts';
 import { GtidSet } from '#src/adapters/binlog/stream/gtid-set.ts';
 

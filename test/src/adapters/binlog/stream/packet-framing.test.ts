@@ -1,7 +1,7 @@
 // Packets are built from payloads, cut into chunks at chosen places, pushed, and must come out as they went in.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { FailureError } from '#src/base/failure.ts';
 import { PacketFraming } from '#src/adapters/binlog/stream/packet-framing.ts';
 import { packetBytes } from './event-bytes.ts';
