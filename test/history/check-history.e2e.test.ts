@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { readBinlogFiles } from './binlog-text.ts';
 import { checkHistory, describeViolations } from './check-history.ts';
-import { bank } from '#test/fixtures/workload.ts';
+import { checkChains } from './row-chains.ts';
+import { bank, mixed } from '#test/fixtures/workload.ts';
 import { startMariadb } from '#test/servers/mariadb.ts';
 
 import type { LoggedTransaction } from './binlog-text.ts';
@@ -76,4 +77,28 @@ test("a bank's sum is followed through a real log", async () => {
   await server.query('UPDATE bank.account_0 SET balance = balance - 1 WHERE id = 0');
   const report = await checkHistory(server, { ...unfenced, bank: rule });
   assert.match(describeViolations(report), /^C7 .*the bank holds 19999, not 20000/);
+});
+
+test('rows followed from a real log to itself show no violation, and a stray write does', async () => {
+  const workload = mixed(server, { seed: 3 });
+  await workload.setup();
+  await workload.run(300);
+  const copy = await startMariadb();
+  try {
+    const keyed = ['mixed.item_0', 'mixed.item_1', 'bank.account_0', 'bank.account_1'];
+    const follow = { isFollowed: (table: string) => keyed.includes(table) };
+    const report = await checkChains(server, server, follow);
+    assert.deepEqual(report.violations, []);
+    assert.ok(report.rows > 100, String(report.rows));
+    assert.equal(report.upstreamSteps, report.downstreamSteps);
+    await copy.script(`CREATE DATABASE bank; CREATE TABLE bank.account_0 (id INT PRIMARY KEY, owner VARCHAR(40), balance BIGINT NOT NULL, version INT NOT NULL);
+      INSERT INTO bank.account_0 VALUES (0, 'owner 0', 1000, 0), (1, 'owner 1', 999999, 0)`);
+    const broken = await checkChains(server, copy, {
+      isFollowed: (table) => table === 'bank.account_0',
+    });
+    assert.ok(broken.violations.some((line) => /\(1\) took a state it never had/.test(line)));
+    assert.ok(broken.violations.some((line) => /\(0\) never reached its last state/.test(line)));
+  } finally {
+    await copy.stop();
+  }
 });

@@ -18,6 +18,8 @@ export interface ComparedTable {
   readonly columns: readonly ComparedColumn[];
   /** Columns of the key that names a row on both servers, in key order; empty when there is none. */
   readonly key: readonly ComparedColumn[];
+  /** Columns that name a row to a person: those of `key`, or of a key of the upstream that is no use for ranges. */
+  readonly shownKey: readonly ComparedColumn[];
 }
 
 /** Collects what a comparison finds, within its limits, and tells how far it is. */

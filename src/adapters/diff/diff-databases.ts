@@ -13,14 +13,14 @@ import type { TableName } from '#src/model/span.ts';
 import type { ComparedTable, DiffCollector, DiffServers } from './comparison.ts';
 import type { DiffOptions, DiffResult, TableDiff } from './diff-result.ts';
 import type { ComparedColumn } from './row-hash.ts';
-import type { TableShape } from './table-shape.ts';
+import type { KeyShape, TableShape } from './table-shape.ts';
 
 const chunkRowsDefault = 20_000;
 
 /**
  * Compares the tables that `rules` select on two servers, row for row, by checksums that the servers compute. Nothing is
  * locked and nothing is written; while rows are still being replicated they may show as differences, so compare when
- * the downstream has caught up and the upstream rests. Failures: CONFIG_INVALID, SOURCE_… and SINK_… UNREACHABLE or
+ * the downstream has caught up and the upstream rests. A table that an account may not read counts as absent. Failures: CONFIG_INVALID, SOURCE_… and SINK_… UNREACHABLE or
  * ACCESS_DENIED, DIFF_FAILED, INTERNAL_STOPPED.
  */
 export async function diffDatabases(options: DiffOptions): Promise<DiffResult> {
@@ -125,13 +125,18 @@ async function diffTable(
     readTableShape(servers.upstream, name),
     readTableShape(servers.sink, name),
   ]);
+  // Dropped since the names were read.
+  if (sink.columns.length === 0) return absent(label, 'missing');
+  if (upstream.columns.length === 0) return absent(label, 'extra');
   const definition = diffDefinitions(upstream, sink);
   const { columns, notCompared } = comparedColumns(upstream, sink);
   const before = { rows: collector.rowsCompared, found: collector.differenceCount };
   const wasTruncated = collector.truncated;
   collector.truncated = false;
   if (columns.length > 0) {
-    const table: ComparedTable = { name, columns, key: sharedKey(upstream, sink, columns) };
+    const key = sharedKey(upstream, sink, columns);
+    const shownKey = key.length > 0 ? key : namingKey(upstream, columns);
+    const table: ComparedTable = { name, columns, key, shownKey };
     if (table.key.length > 0) await new KeyedTable(table, servers, collector).compare(chunkRows);
     else await compareKeylessTable(table, servers, collector);
   }
@@ -175,18 +180,31 @@ function sharedKey(
   sink: TableShape,
   columns: readonly ComparedColumn[],
 ): ComparedColumn[] {
-  const byName = new Map(columns.map((column) => [column.upstream.name, column]));
   const candidates = upstream.keys.filter(({ identifies }) => identifies);
   candidates.sort((a, b) => Number(b.name === 'PRIMARY') - Number(a.name === 'PRIMARY'));
   for (const key of candidates) {
     const same = sink.keys.some(
       (other) => other.identifies && other.columns.join('\0') === key.columns.join('\0'),
     );
-    const found = key.columns.map((name) => byName.get(name));
-    const usable = found.filter(
-      (column) => column !== undefined && canBound(column.upstream, column.sink),
-    ) as ComparedColumn[];
-    if (same && usable.length === key.columns.length) return usable;
+    const found = columnsOf(key, columns);
+    if (same && found.length > 0 && found.every((each) => canBound(each.upstream, each.sink))) {
+      return found;
+    }
   }
   return [];
+}
+
+/** The upstream's primary key, however its parts are stored, else its first unique key that names a row. */
+function namingKey(upstream: TableShape, columns: readonly ComparedColumn[]): ComparedColumn[] {
+  const key =
+    upstream.keys.find(({ name }) => name === 'PRIMARY') ??
+    upstream.keys.find(({ identifies }) => identifies);
+  return key === undefined ? [] : columnsOf(key, columns);
+}
+
+/** The columns of a key in order; empty when one of them is not compared. */
+function columnsOf(key: KeyShape, columns: readonly ComparedColumn[]): ComparedColumn[] {
+  const byName = new Map(columns.map((column) => [column.upstream.name, column]));
+  const found = key.columns.flatMap((name) => byName.get(name) ?? []);
+  return found.length === key.columns.length ? found : [];
 }

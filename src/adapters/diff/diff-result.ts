@@ -34,11 +34,14 @@ export interface RowDifference {
   readonly table: string;
   /** Key columns and their values as text (binary as `0x…`); null for a table without a key. */
   readonly key: Readonly<Record<string, string | null>> | null;
-  /** `missing`: not in the downstream. `extra`: only there. `different`: other values under the same key. */
+  /**
+   * `missing`: not in the downstream. `extra`: only there. `different`: other values under the same key; in a table that
+   * is compared without ranges of its key such a row shows as one missing and one extra.
+   */
   readonly kind: 'missing' | 'extra' | 'different';
   /** Copies of the row that are missing or extra; above 1 only in a table without a key. */
   readonly count: number;
-  /** Tables without a key: a digest that tells rows apart without showing them. */
+  /** Tables compared without ranges of a key: a digest that tells rows apart without showing them. */
   readonly digest?: string;
 }
 

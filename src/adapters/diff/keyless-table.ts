@@ -1,9 +1,10 @@
 import { fail } from '#src/base/failure.ts';
+import { keyShownText } from './column-text.ts';
 import { hashNumber, rowHash } from './row-hash.ts';
 import { quoteTable, quoteText } from './table-shape.ts';
 
 import type { ComparedTable, DiffCollector, DiffServers } from './comparison.ts';
-import type { DiffServer } from './diff-server.ts';
+import type { DiffServer, TextRow } from './diff-server.ts';
 
 /** Rows that share a bucket on average, at most, as long as {@link bucketDigitsMax} allows. */
 const rowsPerBucket = 4_096;
@@ -16,6 +17,14 @@ interface Side {
   readonly server: DiffServer;
   readonly from: string;
   readonly hash: string;
+  /** The columns of the shown key, as a person reads them. */
+  readonly shownTexts: readonly string[];
+}
+
+/** How often a row occurs, and its key as a person reads it (empty without one). */
+interface Copies {
+  readonly count: number;
+  readonly shown: TextRow;
 }
 
 interface Bucket {
@@ -58,7 +67,8 @@ type Buckets = ReadonlyMap<string, Bucket>;
 function makeSide(table: ComparedTable, server: DiffServer, which: 'upstream' | 'sink'): Side {
   const columns = table.columns.map((column) => column[which]);
   const forms = table.columns.map(({ form }) => form);
-  return { server, from: quoteTable(table.name), hash: rowHash(columns, forms) };
+  const shownTexts = table.shownKey.map((column) => keyShownText(column[which]));
+  return { server, from: quoteTable(table.name), hash: rowHash(columns, forms), shownTexts };
 }
 
 async function countRows(side: Side): Promise<number> {
@@ -88,16 +98,18 @@ async function compareBucket(
   const label = `${table.name.schema}.${table.name.table}`;
   const [ours, theirs] = await Promise.all(
     sides.map((side) => readCopies(side, { name, digits, label })) as [
-      Promise<Map<string, number>>,
-      Promise<Map<string, number>>,
+      Promise<Map<string, Copies>>,
+      Promise<Map<string, Copies>>,
     ],
   );
   for (const digest of new Set([...ours.keys(), ...theirs.keys()])) {
-    const copies = (ours.get(digest) ?? 0) - (theirs.get(digest) ?? 0);
+    const [a, b] = [ours.get(digest), theirs.get(digest)];
+    const copies = (a?.count ?? 0) - (b?.count ?? 0);
     if (copies === 0) continue;
+    const shown = (a ?? b)!.shown;
     collector.add({
       table: label,
-      key: null,
+      key: shown.length === 0 ? null : shownKey(table, shown),
       kind: copies > 0 ? 'missing' : 'extra',
       count: Math.abs(copies),
       digest,
@@ -105,26 +117,34 @@ async function compareBucket(
   }
 }
 
+function shownKey(table: ComparedTable, shown: TextRow): Record<string, string | null> {
+  return Object.fromEntries(
+    table.shownKey.map(({ upstream }, index) => [upstream.name, shown[index] ?? null]),
+  );
+}
+
 async function readCopies(
   side: Side,
   { name, digits, label }: { name: string; digits: number; label: string },
-): Promise<Map<string, number>> {
+): Promise<Map<string, Copies>> {
+  // Rows of one digest have one key: MIN only says so to the server.
+  const shown = side.shownTexts.map((text) => `, MIN(${text})`).join('');
   const rows = await side.server.rows(
-    `SELECT ${side.hash} AS digest, COUNT(*) FROM ${side.from}
+    `SELECT ${side.hash} AS digest, COUNT(*)${shown} FROM ${side.from}
      WHERE IFNULL(LEFT(${side.hash}, ${digits}), '-') = ${quoteText(name)} GROUP BY digest LIMIT ${bucketRowsMax + 1}`,
   );
   if (rows.length > bucketRowsMax) {
     fail('DIFF_FAILED', `table ${label} has no key and too many rows that differ to be listed`);
   }
-  const copies = new Map<string, number>();
-  for (const [digest, count] of rows) {
+  const copies = new Map<string, Copies>();
+  for (const [digest, count, ...cells] of rows) {
     if (digest === null || digest === undefined) {
       fail(
         'DIFF_FAILED',
         `a row of table ${label} is longer than max_allowed_packet of the ${side.server.side} lets it be compared`,
       );
     }
-    copies.set(digest.slice(0, 32), Number(count));
+    copies.set(digest.slice(0, 32), { count: Number(count), shown: cells });
   }
   return copies;
 }
