@@ -90,11 +90,13 @@ export function demandKnownParameters(uri: DatabaseUri, known: readonly string[]
 }
 
 function parseUrl(uri: string, problems: string[]): URL | undefined {
-  if (!URL.canParse(uri)) {
+  // With a socket nobody needs a host, but a URL with a user and no host does not parse.
+  const whole = uri.replace(/^([a-z]+:\/\/[^/?#]*@)(?=[/?]|$)/i, '$1localhost');
+  if (!URL.canParse(whole)) {
     problems.push('it is not of the form mysql://user:password@host:port/?key=value');
     return undefined;
   }
-  return new URL(uri);
+  return new URL(whole);
 }
 
 function readParameters(search: URLSearchParams, problems: string[]): Map<string, string> {
