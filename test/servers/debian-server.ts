@@ -13,6 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findProgram } from './requirements.ts';
+import { isAlive } from './server-process.ts';
 
 const run = promisify(execFile);
 
@@ -197,20 +198,15 @@ function tryLock(file: string): boolean {
     writeFileSync(file, String(process.pid), { flag: 'wx' });
     return true;
   } catch {
-    if (existsSync(file) && !isAlive(Number(readFileSync(file, 'utf8')))) {
+    if (existsSync(file) && isOrphaned(file)) {
       rmSync(file, { force: true });
     }
     return false;
   }
 }
 
-function isAlive(pid: number): boolean {
-  // The holder has made the file but not yet written its number.
-  if (pid === 0 || Number.isNaN(pid)) return true;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+function isOrphaned(file: string): boolean {
+  const pid = Number(readFileSync(file, 'utf8'));
+  // Zero: the holder has made the file but not yet written its number.
+  return pid > 0 && !isAlive(pid);
 }

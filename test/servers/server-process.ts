@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { findProgram } from './requirements.ts';
 
 import type { ChildProcess } from 'node:child_process';
@@ -19,10 +21,37 @@ const pids = new Set<number>();
 const directories = new Set<string>();
 let guarded = false;
 
-/** Removes `directory` when this process ends without {@link releaseDirectory}. */
+const ownerFile = '.owner';
+
+/** Removes `directory` when this process ends without {@link releaseDirectory}; a killed one's, the next test does. */
 export function claimDirectory(directory: string): void {
   guardExit();
   directories.add(directory);
+  writeFileSync(join(directory, ownerFile), String(process.pid));
+}
+
+/** Removes what test processes that were killed have left below the temporary folder. */
+function sweepOrphans(): void {
+  for (const name of readdirSync(tmpdir())) {
+    if (!/^sluice-[a-z]+-\w{6}$/.test(name)) continue;
+    const directory = join(tmpdir(), name);
+    try {
+      const owner = Number(readFileSync(join(directory, ownerFile), 'utf8'));
+      if (owner > 0 && !isAlive(owner)) rmSync(directory, { recursive: true, force: true });
+    } catch {
+      // Not one of ours, not yet claimed, or another user's.
+    }
+  }
+}
+
+/** True while a process of this number exists, whoever owns it. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }
 
 /** Removes `directory` now. */
@@ -122,6 +151,7 @@ export async function becomesReady(
 function guardExit(): void {
   if (guarded) return;
   guarded = true;
+  sweepOrphans();
   process.once('exit', endEverything);
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const onSignal = (): void => {
