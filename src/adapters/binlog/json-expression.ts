@@ -135,19 +135,73 @@ function writeScalar(out: ByteWriter, document: JsonDocument, place: JsonPlace):
 function writeOpaqueExpression(out: ByteWriter, document: JsonDocument, place: JsonPlace): void {
   const { type, start, end } = document.opaque(place);
   const kind = opaqueTemporal(type);
-  if (kind !== null) {
-    out.ascii("CAST('");
-    writeJsonTemporal(out, kind, document.bytes, { start, end });
-    out.ascii(castOf[kind]);
-    return;
-  }
   if (type === columnType.decimal) {
     writeDecimalExpression(out, document, start, end);
-    return;
+  } else if (kind === null) {
+    writeTypedBytes(out, type, document.bytes.subarray(start, end));
+  } else {
+    const text = new ByteWriter(32);
+    writeJsonTemporal(text, kind, document.bytes, { start, end });
+    writeTemporalExpression(out, type, kind, String.fromCharCode(...text.bytes()));
   }
+}
+
+const castOf = { date: 'DATE', datetime: 'DATETIME(6)', time: 'TIME(6)' } as const;
+
+function writeTemporalExpression(
+  out: ByteWriter,
+  type: number,
+  kind: keyof typeof castOf,
+  text: string,
+): void {
+  const year = Number(text.slice(0, 4));
+  // There is no CAST to TIMESTAMP, and at the edges of its range the time zone would matter: there a DATETIME stands in.
+  if (type === columnType.timestamp && year >= 1971 && year <= 2037) {
+    out.ascii(`${tableBefore}'${text}'${tableAfter('TIMESTAMP(6)')}`);
+  } else {
+    out.ascii(`CAST('${text}' AS ${castOf[kind]})`);
+  }
+}
+
+/** Longer than any VARBINARY and than any MEDIUMBLOB: an expression that could be so long takes the type of that length. */
+const mediumBytes = 70_000;
+const longBytes = 17_000_000;
+
+/** Bytes as an SQL value of column type `type`. A TINYBLOB, which no expression has, becomes a VARBINARY. */
+function writeTypedBytes(out: ByteWriter, type: number, bytes: Uint8Array): void {
+  const size = bytes.byteLength;
+  if (type === columnType.bit && size >= 1 && size <= 8) {
+    let bits = 0n;
+    for (const byte of bytes) bits = bits * 256n + BigInt(byte);
+    out.ascii(`${tableBefore}CAST(${bits} AS UNSIGNED)${tableAfter(`BIT(${size * 8})`)}`);
+  } else if (type === columnType.blob) {
+    out.ascii(tableBefore);
+    writeHexBytes(out, bytes);
+    out.ascii(tableAfter('LONGBLOB'));
+  } else if (type === columnType.string && size >= 1 && size <= 255) {
+    out.ascii(tableBefore);
+    writeHexBytes(out, bytes);
+    out.ascii(tableAfter(`BINARY(${size})`));
+  } else if (type === columnType.mediumBlob || type === columnType.longBlob) {
+    out.ascii('IF(1,');
+    writeHexBytes(out, bytes);
+    out.ascii(`,REPEAT(x'00',${type === columnType.longBlob ? longBytes : mediumBytes}))`);
+  } else {
+    writeHexBytes(out, bytes);
+  }
+}
+
+function writeHexBytes(out: ByteWriter, bytes: Uint8Array): void {
   out.ascii("x'");
-  out.hex(document.bytes, start, end);
+  out.hex(bytes);
   out.byte(0x27);
+}
+
+/** A value through a column of JSON_TABLE has that column's type, which no cast gives. */
+const tableBefore = '(SELECT c FROM JSON_TABLE(JSON_ARRAY(';
+
+function tableAfter(type: string): string {
+  return `),'$[0]' COLUMNS (c ${type} PATH '$')) AS t)`;
 }
 
 /**
@@ -171,12 +225,6 @@ function writeDecimalExpression(
   if (whole.length === precision - scale) out.ascii(literal);
   else out.ascii(`CAST(${literal} AS DECIMAL(${precision},${scale}))`);
 }
-
-const castOf = {
-  date: "' AS DATE)",
-  datetime: "' AS DATETIME(6))",
-  time: "' AS TIME(6))",
-} as const;
 
 function writePlain(
   out: ByteWriter,

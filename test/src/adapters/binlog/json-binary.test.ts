@@ -96,12 +96,12 @@ test('integers of every width and sign', () => {
 test('typed values are rebuilt by expressions, plain ones by text', () => {
   const decimal = new RawJson(15, [246, 4, 3, 2, 0x81, 0x32]);
   const date = new RawJson(15, [10, 8, 0, 0, 0, 0, 0, 0xba, 0xb2, 0x19]);
-  const blob = new RawJson(15, [252, 2, 0xff, 0]);
+  const blob = new RawJson(15, [15, 2, 0xff, 0]);
   const unsigned = new RawJson(8, [5, 0, 0, 0]);
   const bytes = encodeJson({ a: decimal, b: [date, blob, { c: 1 }], d: unsigned });
   assert.equal(
     textOf(bytes),
-    '{"a": 1.50, "b": ["2024-13-26", "base64:type252:/wA=", {"c": 1}], "d": 5}'.replace(
+    '{"a": 1.50, "b": ["2024-13-26", "base64:type15:/wA=", {"c": 1}], "d": 5}'.replace(
       '2024-13-26',
       textOf(encodeJson(date)).slice(1, -1),
     ),
