@@ -8,6 +8,7 @@ import { isRowEventType, RowEvent } from '#src/adapters/binlog/row-event.ts';
 import { readTableMap, type TableMap } from '#src/adapters/binlog/table-map.ts';
 import { ByteWriter } from '#src/base/byte-writer.ts';
 import { mysqlMissing, startMysql } from '#test/servers/mysql.ts';
+import { TestRandom } from '#test/fixtures/random.ts';
 import type { SqlServer } from '#test/servers/sql-server.ts';
 
 const exact = [
@@ -72,6 +73,19 @@ test(
     );
     assert.equal(again.length, documents.length);
 
+    const doubles = randomDoubles(2000);
+    await connection.query('CREATE TABLE number (d DOUBLE)');
+    await connection.query(
+      `INSERT INTO number VALUES ${doubles.map((value) => `(${value})`).join(', ')}`,
+    );
+    await connection.query('CREATE TABLE numbers LIKE j');
+    await connection.query('INSERT INTO numbers (j) SELECT JSON_ARRAY(d) FROM number');
+    const numbers = loggedJson(server, 'numbers');
+    await connection.query('CREATE TABLE numbers_again LIKE j');
+    const sql = numbers.map((bytes) => `(${expressionOf(bytes)})`).join(', ');
+    await connection.query(`INSERT INTO numbers_again (j) VALUES ${sql}`);
+    assert.deepEqual(loggedJson(server, 'numbers_again').map(hex), numbers.map(hex));
+
     // A padded decimal keeps value and type, a TINYBLOB its bytes.
     await connection.query('CREATE TABLE near LIKE j');
     await connection.query('INSERT INTO near (j) SELECT JSON_ARRAY(d, b) FROM source');
@@ -86,6 +100,20 @@ test(
     await connection.end();
   },
 );
+
+/** Bit patterns of all exponents; the seed does not matter, the number of them does. */
+function randomDoubles(count: number): number[] {
+  const random = new TestRandom(count);
+  const view = new DataView(new ArrayBuffer(8));
+  const values: number[] = [];
+  while (values.length < count) {
+    view.setUint32(0, random.below(2 ** 32));
+    view.setUint32(4, random.below(2 ** 32));
+    const value = view.getFloat64(0);
+    if (Number.isFinite(value)) values.push(value);
+  }
+  return values;
+}
 
 function loggedJson(server: SqlServer, table: string): Uint8Array[] {
   const maps = new Map<number, TableMap>();
