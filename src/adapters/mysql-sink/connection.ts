@@ -95,15 +95,12 @@ export class SinkConnection {
         ],
         connectAttributes: { program_name: 'sluice' },
       });
-      const refuse = (error: unknown): void => {
+      // Stays for good: the driver notices the end of the socket too, and we have it from the socket itself.
+      driver.on('error', (error: unknown) => {
         driver.destroy();
         reject(new FailureError(connectFailure(error)));
-      };
-      driver.once('error', refuse);
+      });
       driver.once('connect', () => {
-        driver.removeListener('error', refuse);
-        // The driver notices the end of the socket too; we have it from the socket itself.
-        driver.on('error', () => {});
         resolve(new SinkConnection(driver));
       });
     });

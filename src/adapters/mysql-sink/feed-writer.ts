@@ -22,7 +22,7 @@ export class FeedWriter {
   readonly #nextName: () => string;
   readonly #pool: SessionPool;
   readonly #runner: DdlRunner;
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Map<string, Promise<unknown>>();
   readonly #feeds = new Map<string, Feed>();
 
   constructor(
@@ -44,16 +44,19 @@ export class FeedWriter {
     this.#feeds.set(changefeed, { ...state, isLost: false });
   }
 
-  /** Runs `work` after everything asked before it for any feed: steps of a feed never overlap. */
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work);
-    this.#turn = mine.catch(() => {});
+  /** Runs `work` after everything asked before it for the same feed: its steps never overlap. */
+  #inTurn<T>(changefeed: string, work: () => Promise<T>): Promise<T> {
+    const mine = (this.#turns.get(changefeed) ?? Promise.resolve()).then(work);
+    this.#turns.set(
+      changefeed,
+      mine.catch(() => {}),
+    );
     return mine;
   }
 
   /** Stores a checkpoint behind the guard. One with the ts of the stored one is already there; a lower one is refused. */
   saveCheckpoint(request: Extract<SinkRequest, { kind: 'SaveCheckpoint' }>): Promise<SinkAnswer> {
-    return this.#inTurn(() => this.#save(request));
+    return this.#inTurn(request.changefeed, () => this.#save(request));
   }
 
   async #save(request: Extract<SinkRequest, { kind: 'SaveCheckpoint' }>): Promise<SinkAnswer> {
@@ -84,7 +87,7 @@ export class FeedWriter {
 
   /** Runs one DDL exactly once, after everything asked before it. */
   runDdl(request: Extract<SinkRequest, { kind: 'RunDdl' }>): Promise<SinkAnswer> {
-    return this.#inTurn(async () => {
+    return this.#inTurn(request.changefeed, async () => {
       const { changefeed, token, ddl } = request;
       this.#raisedFeed(changefeed, token);
       return { kind: 'DdlDone', ran: await this.#runner.run({ changefeed, token }, ddl) };

@@ -6,12 +6,14 @@ import { killHolders } from './session.ts';
 import { feedSlot, readSlotRow, slotColumns, slotIs } from './slot.ts';
 import { literal, sqlBytes } from './sql-text.ts';
 
+import type { Log } from '#src/ports/log.ts';
 import type { CommandAnswer } from './command-answer.ts';
 import type { SubmitGate } from './connection.ts';
 import type { MetaTables } from './meta-schema.ts';
 import type { SinkSession } from './session.ts';
 import type { Sessions } from './sessions.ts';
 import type { SlotRow } from './slot.ts';
+import type { WriterParts } from './transaction.ts';
 
 /** Tries of one raise; each waits at most 1 s for the row locks of an earlier owner. */
 const tryCountMax = 15;
@@ -46,11 +48,13 @@ export class Raiser {
   readonly #sessions: Sessions;
   readonly #tables: MetaTables;
   readonly #gate: SubmitGate | undefined;
+  readonly #log: Log;
 
-  constructor(sessions: Sessions, tables: MetaTables, gate: SubmitGate | undefined) {
-    this.#sessions = sessions;
-    this.#tables = tables;
-    this.#gate = gate;
+  constructor(parts: WriterParts) {
+    this.#sessions = parts.sessions;
+    this.#tables = parts.tables;
+    this.#gate = parts.gate;
+    this.#log = parts.log;
   }
 
   /** The rows with positions as they were under the lock, lowest slot first. SINK_FENCED when a higher token is there. */
@@ -58,9 +62,12 @@ export class Raiser {
     let last = failure('SINK_BUSY', 'an earlier owner keeps the slot rows locked', {
       retry: 'Again',
     });
+    const sent = { value: false };
     for (let tryCount = 0; tryCount < tryCountMax; tryCount++) {
       try {
-        const step = await this.#sessions.control.with((session) => this.#try(session, raise));
+        const step = await this.#sessions.control.with((session) =>
+          this.#try(session, raise, sent),
+        );
         if (step.kind === 'Raised') return step.rows;
         if (step.kind === 'Blocked') await this.#evict(raise);
       } catch (error) {
@@ -74,7 +81,8 @@ export class Raiser {
     throw new FailureError(last);
   }
 
-  async #try(session: SinkSession, raise: Raise): Promise<Step> {
+  /** `sent` is set before the raise goes out: from then on, a row with our token may be our own doing. */
+  async #try(session: SinkSession, raise: Raise, sent: { value: boolean }): Promise<Step> {
     const { changefeed, span, token } = raise;
     const rowsSql =
       `SELECT ${slotColumns} FROM ${this.#tables.slot} FORCE INDEX(lanes) ` +
@@ -88,11 +96,14 @@ export class Raiser {
     if (blocked !== null) return blocked;
     const rows = rowsOf(answer, answer.statementCount - 2).map(readSlotRow);
     const feed = span === '' ? undefined : rowsOf(answer, 1)[0];
-    const refusal = refusalOf(raise, rows, feed === undefined ? null : readSlotRow(feed));
+    const isMine = sent.value && rows.every((row) => row.owner === this.#sessions.instance);
+    const asked = { ...raise, refusesEqual: raise.refusesEqual && !isMine };
+    const refusal = refusalOf(asked, rows, feed === undefined ? null : readSlotRow(feed));
     if (refusal !== null) throw refusal;
     const top = Number(rowsOf(answer, answer.statementCount - 1)[0]?.['top']);
     const made = missingRows(raise, rows, top);
     const statements = this.#raising(raise, rows, made);
+    sent.value = true;
     const raised = await session.attempt(statements.map(sqlBytes), this.#gate);
     const stuck = this.#check(session, raised);
     if (stuck !== null) return stuck;
@@ -144,7 +155,8 @@ export class Raiser {
         'find the earlier owner of a slot',
       );
       const names = rows.flatMap((row) => this.#sessions.lockNamesOf(String(row['owner'])));
-      await killHolders(session, names, (id) => !this.#sessions.isLive(id));
+      const killCount = await killHolders(session, names, (id) => !this.#sessions.isLive(id));
+      this.#log('warn', 'sink-owner-evicted', { span: raise.span, killCount });
     });
   }
 }

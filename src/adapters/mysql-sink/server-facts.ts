@@ -12,7 +12,7 @@ export interface ServerFacts {
 /** Reads the facts; variables that a server does not have are simply absent. */
 export async function readServerFacts(session: SinkSession): Promise<ServerFacts> {
   const rows = await session.rows(
-    `SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version','version_comment','server_uuid','server_id','hostname','port','wsrep_on')`,
+    `SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version','version_comment','server_uuid','hostname','port','datadir','wsrep_on')`,
     'read server variables',
   );
   const variables = new Map(
@@ -20,8 +20,8 @@ export async function readServerFacts(session: SinkSession): Promise<ServerFacts
   );
   const read = (name: string): string => variables.get(name) ?? '';
   const version = read('version');
-  const serverId =
-    read('server_uuid') || `${read('hostname')}:${read('port')}:${read('server_id')}`;
+  // MariaDB has no server_uuid. The upstream names its server alike, so that the two can be compared.
+  const serverId = read('server_uuid') || `${read('hostname')}:${read('port')}:${read('datadir')}`;
   return {
     version,
     flavor: /mariadb/i.test(`${version} ${read('version_comment')}`) ? 'mariadb' : 'mysql',

@@ -75,8 +75,8 @@ export class MysqlSink implements SinkPort {
     const sessions = new Sessions(endpoint.connect, options.owner, log);
     this.#sessions = sessions;
     this.#pool = sessions.pool('writer', connectionCount);
-    this.#raiser = new Raiser(sessions, this.#tables, gate);
     const parts = { sessions, tables: this.#tables, gate, log };
+    this.#raiser = new Raiser(parts);
     const nextName = (): string => `${sessions.instance.slice(-12)}/${++this.#nameCount}`;
     const writer = new FencedWriter(parts);
     this.#spanParts = {

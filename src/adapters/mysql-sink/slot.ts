@@ -1,4 +1,3 @@
-import { tombstoneToken } from './meta-schema.ts';
 import { literal, sqlBytes } from './sql-text.ts';
 
 import type { ResultRow } from './command-answer.ts';
@@ -82,9 +81,4 @@ export function tokenCheck(tables: MetaTables, key: SlotKey, token: number): Uin
 /** SQL condition that selects one slot row. */
 export function slotIs(key: SlotKey): string {
   return `cf=${literal(key.changefeed)} AND slot=${key.slot}`;
-}
-
-/** Makes the rows tombstones: no token is ever equal to theirs. */
-export function tombstoneStatement(tables: MetaTables, changefeed: string): string {
-  return `UPDATE ${tables.slot} SET token=${tombstoneToken},guard=${tombstoneToken} WHERE cf=${literal(changefeed)}`;
 }

@@ -311,6 +311,69 @@ describe('the fence', () => {
     assert.equal(await count(), 0);
   });
 
+  it('a raise of the feed whose answer was lost is recognised as its own', async () => {
+    let armed = false;
+    const gate = {
+      mayWrite: () => {
+        if (armed) proxy.hold('toClient');
+        armed = false;
+        return true;
+      },
+    };
+    const sink = open({ uri: proxy.uri(), gate });
+    await want('Opened', sink.call({ kind: 'Open', changefeed }));
+    armed = true;
+    const raising = sink.call({ kind: 'RaiseFeed', changefeed, token: 3 });
+    await waitFor('the raise commits', async () => {
+      const rows = await server.query('SELECT 1 FROM sluice_meta.slot WHERE cf=? AND token=3', [
+        changefeed,
+      ]);
+      return rows.length > 0;
+    });
+    proxy.loseClients();
+    proxy.release('toClient');
+    await want('FeedRaised', raising);
+    const repeated = await sink.call({ kind: 'RaiseFeed', changefeed, token: 3 });
+    assert.ok(!repeated.ok && repeated.failure.code === 'SINK_FENCED');
+    assert.equal(repeated.failure.detail?.['token'], 3);
+  });
+
+  it('etcd-restored-from-backup: a raise with too low a token names the one to go above', async () => {
+    const sink = open();
+    await want('Opened', sink.call({ kind: 'Open', changefeed }));
+    await want('FeedRaised', sink.call({ kind: 'RaiseFeed', changefeed, token: 7_000_000 }));
+    const regressed = open({ owner: 'node-b' });
+    const refused = await regressed.call({ kind: 'RaiseFeed', changefeed, token: 12 });
+    assert.ok(!refused.ok && refused.failure.detail?.['token'] === 7_000_000);
+    await want('FeedRaised', regressed.call({ kind: 'RaiseFeed', changefeed, token: 7_000_001 }));
+  });
+
+  it('reconnect-during-kill-scan: an owner that connects anew while it is being evicted stays refused', async () => {
+    const old = open();
+    await openAndRaise(old, 5);
+    await want('Applied', old.call(apply({ stage: 'begin', lanes: [[bump]] })));
+    const next = open({ owner: 'node-b' });
+    await want('Opened', next.call({ kind: 'Open', changefeed }));
+    let evicted = false;
+    const trying = (async (): Promise<number> => {
+      let codes = 0;
+      while (!evicted) {
+        const outcome = await old.call(apply({ stage: 'begin', lanes: [[bump]] }));
+        if (!outcome.ok) codes++;
+        await sleep(1);
+      }
+      return codes;
+    })();
+    const [lane] = (await raise(next, 6)).lanes;
+    await sleep(100);
+    evicted = true;
+    await trying;
+    assert.equal(lane?.seq, 0);
+    assert.equal(await wantFailure(old.call(apply({ lanes: [[bump]] }))), 'SINK_FENCED');
+    await want('Applied', next.call(apply({ token: 6, lanes: [[bump]] })));
+    assert.equal(await count(), 1);
+  });
+
   it('a maintainer whose epoch ended cannot raise spans its successor has not seen yet', async () => {
     const epoch = 2 ** 20;
     const sink = open();
