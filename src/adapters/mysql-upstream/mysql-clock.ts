@@ -40,6 +40,8 @@ export class MysqlClock implements LogClock {
   #ts: number;
   #file: string | undefined;
   #offset: number | undefined;
+  /** Last commitTs read, complete or not; it must rise. */
+  #readTs = -1;
   #current: MysqlGtid | undefined;
   readonly #held = new Map<string, MysqlGtid>();
 
@@ -59,6 +61,16 @@ export class MysqlClock implements LogClock {
     const gtid = readMysqlGtid(event);
     this.#current = gtid;
     const ts = mysqlTs(this.#fileBase, file, offset);
+    if (ts <= this.#readTs) {
+      fail(
+        'SOURCE_CORRUPT',
+        `a transaction at ${file} ${offset} does not lie behind the last one`,
+        {
+          retry: 'Reconnect',
+        },
+      );
+    }
+    this.#readTs = ts;
     const micros = gtid.immediateMicros;
     return {
       ts,
