@@ -6,7 +6,7 @@ import type { RowEvent } from '#src/adapters/binlog/row-event.ts';
 import type { ByteWriter } from '#src/base/byte-writer.ts';
 
 import type { ImageArena } from './image-arena.ts';
-import type { TableBinding } from './table-binding.ts';
+import type { BoundColumn, TableBinding } from './table-binding.ts';
 
 /** An update of one row: its images and the event they come from. */
 export interface RowUpdate {
@@ -24,20 +24,34 @@ export interface RowUpdate {
 export function assignColumns(out: ByteWriter, update: RowUpdate): boolean {
   const { binding, arena, before, after, event } = update;
   let isFirst = true;
-  for (const column of binding.written) {
-    if (arena.start(after, column.index) === absentCell) continue;
-    const isPartial = event.after.isPartial(column.index);
-    if (!isPartial && arena.sameCell(before, after, column.index)) continue;
+  const begin = (column: BoundColumn): void => {
     if (!isFirst) out.byte(0x2c);
     isFirst = false;
     out.utf8(column.name);
     out.byte(0x3d);
+  };
+  const kept: BoundColumn[] = [];
+  for (const column of binding.written) {
+    const { index } = column;
+    const start = arena.start(after, index);
+    const isPartial = event.after.isPartial(index);
+    if (start === absentCell || (!isPartial && arena.sameCell(before, after, index))) {
+      if (column.definition.updatesItself) kept.push(column);
+      continue;
+    }
+    begin(column);
     if (isPartial) {
-      const start = arena.start(after, column.index);
-      const end = arena.end(after, column.index);
-      const diffs = readJsonDiffs(column.log, arena.bytes(after), start, end);
+      const diffs = readJsonDiffs(column.log, arena.bytes(after), start, arena.end(after, index));
       writeJsonDiffs(out, diffs, Buffer.from(column.name, 'utf8'));
-    } else writeCell(out, arena, after, { index: column.index, write: column.value });
+    } else {
+      writeCell(out, arena, after, { index, write: column.value });
+    }
   }
-  return !isFirst;
+  if (isFirst) return false;
+  // What would change by itself, but did not upstream, is assigned to itself.
+  for (const column of kept) {
+    begin(column);
+    out.utf8(column.name);
+  }
+  return true;
 }

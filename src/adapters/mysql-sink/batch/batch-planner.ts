@@ -111,7 +111,7 @@ export class BatchPlanner {
 
   async #knownTable(logged: LoggedTable): Promise<KnownTable> {
     const known = this.#known.get(logged.id);
-    const map = known?.binding.map ?? readTableMap(logged.body, logged.flavor);
+    const map = known?.binding.map ?? readTableMap(logged.body.slice(), logged.flavor);
     const definition = await this.#catalog.table(map.schema, map.table);
     if (known !== undefined && known.definition === definition) return known;
     if (this.#known.size >= knownCountMax) this.#known.clear();

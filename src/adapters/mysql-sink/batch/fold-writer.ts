@@ -164,7 +164,7 @@ class FoldWriter {
     lane.countRows(1);
   }
 
-  /** Written columns that differ before and after in any of `entries`. */
+  /** Written columns that differ before and after in any of `entries`, and those that would change by themselves. */
   #changedColumns(entries: readonly number[]): readonly BoundColumn[] {
     const { arena, first, last } = this.#fold;
     const rest = new Set(this.#binding.written);
@@ -177,7 +177,9 @@ class FoldWriter {
       }
       if (rest.size === 0) break;
     }
-    return this.#binding.written.filter((column) => changed.has(column));
+    return this.#binding.written.filter(
+      (column) => changed.has(column) || column.definition.updatesItself,
+    );
   }
 
   /** What an upsert must name: the key, what changes, and what cannot be left out of an INSERT. */

@@ -168,6 +168,9 @@ function readColumn(
   const isNullable = text('nullable') === 'YES';
   const isAutoIncrement = extra.includes('AUTO_INCREMENT');
   const byteCountMax = cellText(row['byteCountMax']);
+  const defaultValue = cellText(row['defaultValue']);
+  // A default like NEXTVAL(s) has effects of its own.
+  const isComputed = defaultValue?.includes('(') === true;
   const secondDigits = cellText(row['secondDigits']);
   return {
     name: text('name'),
@@ -176,10 +179,11 @@ function readColumn(
     charset: cellText(row['charset']),
     collation: cellText(row['collation']),
     isNullable,
-    hasDefault: isNullable || isAutoIncrement || cellText(row['defaultValue']) !== null,
+    hasDefault: !isComputed && (isNullable || isAutoIncrement || defaultValue !== null),
     generated: generation(extra),
     isInvisible: extra.includes('INVISIBLE'),
     isAutoIncrement,
+    updatesItself: extra.includes('ON UPDATE'),
     byteCountMax: byteCountMax === null ? null : Number(byteCountMax),
     secondDigits: secondDigits === null ? null : Number(secondDigits),
     leadsIndex: indexed.has(text('name')),

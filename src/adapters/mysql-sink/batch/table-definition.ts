@@ -9,12 +9,14 @@ export interface ColumnDefinition {
   readonly charset: string | null;
   readonly collation: string | null;
   readonly isNullable: boolean;
-  /** A row may be inserted without naming the column. */
+  /** A row may be inserted without naming the column, and nothing is evaluated for it. */
   readonly hasDefault: boolean;
   /** Never written: the server computes it. */
   readonly generated: 'no' | 'virtual' | 'stored';
   readonly isInvisible: boolean;
   readonly isAutoIncrement: boolean;
+  /** ON UPDATE CURRENT_TIMESTAMP: an update that does not name the column changes it. */
+  readonly updatesItself: boolean;
   /** Longest value in bytes; null for types without a length. */
   readonly byteCountMax: number | null;
   /** Digits after the second of a temporal type; null for other types. */

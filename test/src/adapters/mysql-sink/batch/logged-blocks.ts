@@ -1,10 +1,10 @@
-/** Reads a MariaDB's binary log files into blocks, as the log puller does with the stream; for tests of what follows. */
+/** Reads a server's binary log files into blocks, as the log puller does with the stream; for tests of what follows. */
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BlockWriter } from '#src/model/block.ts';
 import { tableSpan } from '#src/model/span.ts';
 
-import type { BlockInfo } from '#src/model/block.ts';
+import type { BlockInfo, LogFlavor } from '#src/model/block.ts';
 
 /** A block of one span. */
 export interface LoggedBlock {
@@ -15,9 +15,10 @@ export interface LoggedBlock {
 const headerBytes = 19;
 const checksumBytes = 4;
 const gtidEvent = 162;
+const mysqlGtidEvents = new Set([33, 34, 42]);
 const tableMapEvent = 19;
 const commitEvent = 16;
-const rowEvents = new Set([23, 24, 25, 30, 31, 32, 166, 167, 168, 169, 170, 171]);
+const rowEvents = new Set([23, 24, 25, 30, 31, 32, 39, 166, 167, 168, 169, 170, 171]);
 
 /** All rows events of `schema`, by span; `spanOf` may join tables. A block ends after `blockBytes`. */
 export function loggedBlocks(
@@ -33,6 +34,8 @@ export function loggedBlocks(
 }
 
 class LogReader {
+  #flavor: LogFlavor = 'mariadb';
+  #transactionCount = 0;
   readonly #schema: string;
   readonly #spanOf: (table: string) => string;
   readonly #blockBytes: number;
@@ -70,6 +73,11 @@ class LogReader {
       const isDdl = (body[12]! & 1) !== 0 && (body[12]! & 0x20) !== 0;
       this.#commit();
       this.#transaction = isDdl ? null : { ts: seq, gtid: `0-1-${seq}` };
+    } else if (mysqlGtidEvents.has(type)) {
+      this.#flavor = 'mysql';
+      this.#commit();
+      const ts = ++this.#transactionCount;
+      this.#transaction = { ts, gtid: `server:${ts}` };
     } else if (type === tableMapEvent) {
       this.#table(body);
     } else if (rowEvents.has(type)) {
@@ -98,7 +106,7 @@ class LogReader {
     if (table === undefined || table === null || this.#transaction === null) return;
     let writer = this.#writers.get(table.span);
     if (writer === undefined) {
-      writer = new BlockWriter(table.span, 'mariadb');
+      writer = new BlockWriter(table.span, this.#flavor);
       this.#writers.set(table.span, writer);
     }
     if (!this.#open.has(writer)) {

@@ -106,6 +106,19 @@ describe('a batch applied to a real server', () => {
        DELETE FROM t WHERE id > 250;`,
     ));
 
+  it('keeps the times of columns that update themselves', () =>
+    replicates(
+      'selfupdate',
+      `CREATE TABLE t (id INT PRIMARY KEY, v INT, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP, d DATETIME(3) ON UPDATE CURRENT_TIMESTAMP(3));
+       CREATE TABLE bare (v INT, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP);
+       CREATE TABLE single (id INT PRIMARY KEY, v INT, at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP);`,
+      `SET timestamp = 1600000000.123;
+       INSERT INTO t SELECT seq, 0, '2020-01-01', NULL FROM seq_1_to_20; INSERT INTO bare SELECT 0, '2020-01-01' FROM seq_1_to_3; INSERT INTO single VALUES (1, 1, '2020-01-01');
+       FLUSH BINARY LOGS; UPDATE t SET v = 1, at = at WHERE id < 10; UPDATE t SET v = 2, d = NULL WHERE id > 10;
+       UPDATE bare SET v = 1, at = at LIMIT 1; UPDATE bare SET v = 2 LIMIT 1; UPDATE single SET v = 2, at = at; UPDATE t SET id = id + 100, at = at WHERE id = 3;`,
+      { batchCount: 1, blockBytes: 100 },
+    ));
+
   it('runs with any name', () =>
     replicates(
       "od`d '名前",
