@@ -195,10 +195,10 @@ export class JsonDocument {
   #sized(at: number, end: number): { start: number; end: number } {
     let length = 0;
     let next = at;
-    for (let i = 0; ; i++) {
-      if (next >= end || i === 5) corrupt('a JSON value has a bad length');
+    for (let unit = 1; ; unit *= 128) {
+      if (next >= end || unit > 2 ** 28) corrupt('a JSON value has a bad length');
       const byte = this.bytes[next++]!;
-      length += (byte & 0x7f) * 2 ** (7 * i);
+      length += (byte & 0x7f) * unit;
       if (byte < 0x80) break;
     }
     this.#need(next, length, end);

@@ -9,6 +9,9 @@ import { corrupt } from './corrupt.ts';
 
 const powers = [1, 10, 100, 1e3, 1e4, 1e5, 1e6];
 
+/** What a fraction of so many bytes counts to. */
+const fractionScales = [1, 2 ** 8, 2 ** 16, 2 ** 24];
+
 /** Writes `YYYY-MM-DD` of a 3-byte date. */
 export function writeDate(out: ByteWriter, bytes: Uint8Array, at: number): void {
   const packed = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16);
@@ -69,7 +72,7 @@ export function writeTime(out: ByteWriter, column: LogColumn, bytes: Uint8Array,
     return;
   }
   const fractionBytes = (meta + 1) >> 1;
-  const scale = 256 ** fractionBytes;
+  const scale = fractionScales[fractionBytes]!;
   // Hour, minute, second and fraction as one signed number: negative times count down in all parts at once.
   let packed = bigInt(bytes, at, 3 + fractionBytes) - 0x800000 * scale;
   if (packed < 0) {

@@ -142,14 +142,35 @@ export function readFloat(column: LogColumn, bytes: Uint8Array, start: number): 
  * drop the sign of a zero literal: for `-0e0` a sink that cares writes the string '-0' instead.
  */
 export function writeDouble(out: ByteWriter, value: number): void {
-  if (Number.isInteger(value) && Math.abs(value) < 2 ** 53 && !Object.is(value, -0)) {
-    out.int(value);
-    out.ascii('e0');
+  const millionths = Math.round(value * 1e6);
+  // Division and parsing both round to the nearest double, so equality here means that these digits are the number.
+  if (Math.abs(millionths) < 2 ** 53 && millionths / 1e6 === value && value !== 0) {
+    writeMillionths(out, millionths);
     return;
   }
   const text = Object.is(value, -0) ? '-0' : String(value);
   out.ascii(text);
   if (!text.includes('e')) out.ascii('e0');
+}
+
+/** Most numbers that people store have few digits after the point: they need no general algorithm. */
+function writeMillionths(out: ByteWriter, millionths: number): void {
+  if (millionths < 0) out.byte(0x2d);
+  const amount = Math.abs(millionths);
+  const whole = Math.floor(amount / 1e6);
+  out.uint(whole);
+  let rest = (amount - whole * 1e6) | 0;
+  if (rest !== 0) {
+    let width = 6;
+    while (rest % 10 === 0) {
+      rest = (rest / 10) | 0;
+      width--;
+    }
+    out.byte(0x2e);
+    out.uint(rest, width);
+  }
+  out.byte(0x65);
+  out.byte(0x30);
 }
 
 function writeInteger(out: ByteWriter, column: LogColumn, bytes: Uint8Array, at: number): void {
