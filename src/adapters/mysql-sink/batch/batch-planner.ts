@@ -1,6 +1,7 @@
 import { RowEvent, rowEventFlag, rowEventType } from '#src/adapters/binlog/row-event.ts';
 import { cellState } from '#src/adapters/binlog/row-image.ts';
 import { readTableMap } from '#src/adapters/binlog/table-map.ts';
+import { fail } from '#src/base/failure.ts';
 import { readEvents } from './block-reader.ts';
 import { conflictKeys } from './conflict-key.ts';
 import { insertRowCountMax, writeFold } from './fold-writer.ts';
@@ -12,6 +13,7 @@ import { OrderedWriter } from './ordered-writer.ts';
 import { RowFold } from './row-fold.ts';
 import { hasInvalidEnum, insertHead, writeValues } from './row-text.ts';
 import { bindTable } from './table-binding.ts';
+import { isCascading } from './table-definition.ts';
 
 import type { BatchInput, BatchOptions, BatchPlan } from './batch.ts';
 import type { LoggedEvent, LoggedTable } from './block-reader.ts';
@@ -70,7 +72,9 @@ export class BatchPlanner {
       { length: laneCount },
       () => new LaneWriter(this.#options.packetBytesMax),
     );
-    const cascades = input.span.startsWith('group:') && !events.every(cascadesLogged);
+    const isGroup = input.span.startsWith('group:');
+    const cascades = isGroup && !events.every(cascadesLogged);
+    if (!isGroup) for (const work of works.values()) checkAlone(work);
     let rowCount = 0;
     if (cascades || sharesTables(works)) {
       rowCount = this.#writeOrdered(events, works, lanes[0]!, {
@@ -229,6 +233,18 @@ export class BatchPlanner {
 /** Whether an event's flags say that the rows its cascades change are logged too (they follow the 6-byte table id). */
 function cascadesLogged(event: LoggedEvent): boolean {
   return event.body.byteLength > 8 && (event.body[6]! & rowEventFlag.cascadesLogged) !== 0;
+}
+
+/** A table whose rows a cascade changes must share a span with their parents: alone it would miss what is not logged. */
+function checkAlone(work: TableWork): void {
+  const { schema, table, foreignKeys } = work.table.definition;
+  const key = foreignKeys.find(isCascading);
+  if (key === undefined || work.events.every(cascadesLogged)) return;
+  fail(
+    'SINK_UNSUPPORTED',
+    `${schema}.${table} has a cascading foreign key on ${key.parentSchema}.${key.parentTable} but is replicated apart from it`,
+    { scope: 'Table', detail: { schema, table } },
+  );
 }
 
 /** Two different maps of one table: its images have different forms and cannot be folded together. */

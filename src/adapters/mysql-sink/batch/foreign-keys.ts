@@ -1,9 +1,9 @@
 import { fail } from '#src/base/failure.ts';
 import { groupSpan, tableSpan } from '#src/model/span.ts';
+import { compileTableFilter } from '#src/model/table-filter.ts';
 import { cellText } from './catalog-cell.ts';
 import { quoteText } from './identifier.ts';
 import { isCascading } from './table-definition.ts';
-import { rulesSelect } from './table-rule.ts';
 
 import type { TableName } from '#src/model/span.ts';
 import type { ForeignKey, ReferenceAction } from './table-definition.ts';
@@ -42,6 +42,8 @@ export function tableGroups(
   keys: readonly ForeignKey[],
   rules: readonly string[],
 ): Record<string, string> {
+  // No rules at all: nobody has said yet what is replicated, so everything may be.
+  const filter = compileTableFilter(rules.length === 0 ? ['*.*'] : rules);
   const leaders = new Map<string, string>();
   const names = new Map<string, TableName>();
   const leaderOf = (span: string): string => {
@@ -53,8 +55,8 @@ export function tableGroups(
     if (!isCascading(key)) continue;
     const child = { schema: key.childSchema, table: key.childTable };
     const parent = { schema: key.parentSchema, table: key.parentTable };
-    if (!rulesSelect(rules, child)) continue;
-    if (!rulesSelect(rules, parent)) refuseLoneChild(child, parent);
+    if (!filter.matchesTable(child.schema, child.table)) continue;
+    if (!filter.matchesTable(parent.schema, parent.table)) refuseLoneChild(child, parent);
     for (const name of [child, parent]) {
       const span = tableSpan(name);
       names.set(span, name);

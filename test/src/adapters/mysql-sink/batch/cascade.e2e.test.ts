@@ -56,6 +56,13 @@ describe('tables tied by cascading foreign keys', () => {
     );
   });
 
+  it('are refused when they come apart', async () => {
+    await upstream.script('USE shop; INSERT INTO tree VALUES (-1, NULL)');
+    await upstream.query('FLUSH BINARY LOGS');
+    const blocks = loggedBlocks(upstream.dataDirectory, 'shop').get('shop.tree')!;
+    await assert.rejects(downstream.replay('shop.tree', blocks), /SINK_UNSUPPORTED: shop\.tree/);
+  });
+
   it('change as upstream, cascades included', async () => {
     await upstream.script(`USE shop;
       INSERT INTO parent SELECT seq, CONCAT('p', seq) FROM seq_1_to_50;
