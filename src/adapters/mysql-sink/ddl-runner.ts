@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FailureError, fail } from '#src/base/failure.ts';
 import { classifyStatement } from '#src/model/ddl-statement.ts';
+import { quoteTable } from './batch/identifier.ts';
 import { readFingerprint } from './ddl-fingerprint.ts';
 import { DdlJournal } from './ddl-journal.ts';
 import { DdlSession, ddlRefusal } from './ddl-session.ts';
 import { judge } from './ddl-verdict.ts';
-import { errno, isPassing } from './server-error.ts';
+import { isPassing } from './server-error.ts';
 
 import type { DdlStatement } from '#src/model/ddl-statement.ts';
 import type { DdlEvent } from '#src/model/position.ts';
@@ -19,9 +20,6 @@ const ansiQuotesBit = 4;
 const noBackslashEscapesBit = 2 ** 20;
 /** Errors of a statement that was cut off from outside: the journal and the tables tell what came of it. */
 const cutOff: ReadonlySet<number> = new Set([1053, 1317, 1927, 3024, 1969]);
-/** A thing to drop is gone already. */
-const goneAlready: ReadonlySet<number> = new Set([errno.unknownTable, 1008, 4092, 1347, 4091]);
-
 /**
  * Runs each DDL exactly once (RELIABILITY I-14, I-15): intent line, statement, done line, all on the session that holds the
  * feed's DDL lock. Whoever finds an intent without its end compares how the objects looked before with how they look.
@@ -78,8 +76,8 @@ export class DdlRunner {
     } else {
       await journal.intend(ddl, await readFingerprint(held.session, statement));
     }
-    const error = await held.run(ddl, sqlOf(ddl, statement));
-    if (error === null || (finishes && goneAlready.has(error.errno))) {
+    const error = await held.run(ddl, finishes ? dropRest(statement) : sqlOf(ddl, statement));
+    if (error === null) {
       await journal.end(ddl, 'done');
       return true;
     }
@@ -134,6 +132,12 @@ function readStatement(ddl: DdlEvent): DdlStatement {
 
 function isSet(mode: number, bit: number): boolean {
   return Math.floor(mode / bit) % 2 === 1;
+}
+
+/** Drops what a cut DROP left: a server that drops all or nothing would refuse the statement itself by now. */
+function dropRest(statement: DdlStatement): string {
+  const names = statement.tables.map(({ schema, table }) => quoteTable(schema, table));
+  return `DROP ${statement.object.toUpperCase()} IF EXISTS ${names.join(',')}`;
 }
 
 /** The statement without the clause by which MySQL marks CREATE TABLE … SELECT in its log: the rows follow by themselves. */

@@ -6,14 +6,10 @@ import type { ServerError } from './command-answer.ts';
 
 /** Error numbers that the sink decides on by name. */
 export const errno = {
-  accessDenied: 1045,
   badDatabase: 1049,
-  unknownTable: 1051,
   duplicateEntry: 1062,
   noSuchTable: 1146,
   noSuchThread: 1094,
-  killDenied: 1095,
-  unknownVariable: 1193,
   lockWaitTimeout: 1205,
   deadlock: 1213,
   subqueryRows: 1242,

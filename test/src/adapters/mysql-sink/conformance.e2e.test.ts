@@ -1,17 +1,11 @@
 /** What every sink promises, on a real MariaDB and, where it can be had, a real MySQL. */
 import { after, before, describe } from 'node:test';
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
-import { startMariadb } from '#test/servers/mariadb.ts';
-import { mysqlMissing, startMysql } from '#test/servers/mysql.ts';
 import { testSinkConformance } from '../sink-conformance.ts';
+import { makes } from './hand-made-sink.ts';
 
 import type { SinkPort } from '#src/ports/sink.ts';
 import type { SqlServer } from '#test/servers/sql-server.ts';
-
-const makes = [
-  { make: 'MariaDB', start: () => startMariadb(), skip: false },
-  { make: 'MySQL', start: () => startMysql(), skip: await mysqlMissing() },
-] as const;
 
 for (const { make, start, skip } of makes) {
   describe(make, { skip }, () => {

@@ -1,4 +1,6 @@
 import { MysqlSink } from '#src/adapters/mysql-sink/sink.ts';
+import { startMariadb } from '#test/servers/mariadb.ts';
+import { mysqlMissing, startMysql } from '#test/servers/mysql.ts';
 
 import type { BatchInput, BatchPlan } from '#src/adapters/mysql-sink/batch/batch.ts';
 import type { MysqlSinkOptions } from '#src/adapters/mysql-sink/sink.ts';
@@ -10,6 +12,12 @@ import type { SqlServer } from '#test/servers/sql-server.ts';
 export interface KeptLog {
   readonly lines: { readonly event: string; readonly detail: unknown }[];
 }
+
+/** The makes of server that the suites run on. */
+export const makes = [
+  { make: 'MariaDB', start: (): Promise<SqlServer> => startMariadb(), skip: false },
+  { make: 'MySQL', start: (): Promise<SqlServer> => startMysql(), skip: await mysqlMissing() },
+] as const;
 
 /** Name of the changefeed in these tests. */
 export const changefeed = 'cf-1';
