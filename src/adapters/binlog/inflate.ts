@@ -2,13 +2,13 @@ import { inflateRawSync, inflateSync } from 'node:zlib';
 import { corrupt } from './corrupt.ts';
 
 /** Largest plain size that is believed: no server makes an event or a cell above 1 GiB. */
-export const plainBytesMax = 2 ** 30;
+const plainBytesMax = 2 ** 30;
 
 /** Deflate cannot shrink by more than 1032 : 1, so a larger claim is a lie and is refused before memory is taken. */
 const ratioMax = 1032;
 
 /** Inflates `bytes[start, end)` into exactly `plainBytes` bytes; anything else is SOURCE_CORRUPT. */
-export function inflateExactly(
+function inflateExactly(
   bytes: Uint8Array,
   range: { readonly start: number; readonly end: number },
   plainBytes: number,

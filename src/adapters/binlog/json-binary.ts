@@ -33,7 +33,7 @@ export const jsonType = {
 export const jsonDepthMax = 128;
 
 /** Largest binary document that is read: its text may be six times as large and must fit into one buffer. */
-export const jsonBytesMax = 2 ** 28;
+const jsonBytesMax = 2 ** 28;
 
 /** Where a value lies: its type, its data, and the end of what it may use. */
 export interface JsonPlace {

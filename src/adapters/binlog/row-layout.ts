@@ -52,7 +52,7 @@ export function isOldTemporal(column: LogColumn): boolean {
 }
 
 /** Bytes of a cell, or minus the bytes of its length prefix. */
-export function columnWidth(column: LogColumn): number {
+function columnWidth(column: LogColumn): number {
   const { type, meta } = column;
   switch (typeClass(type)) {
     case 'integer':
@@ -93,7 +93,7 @@ export function columnWidth(column: LogColumn): number {
 }
 
 /** True for the types whose metadata is the size of their length prefix. */
-export function isBlob(type: number): boolean {
+function isBlob(type: number): boolean {
   return (
     (type >= columnType.tinyBlob && type <= columnType.blob) || type === columnType.blobCompressed
   );

@@ -79,7 +79,7 @@ export function writeText(
 }
 
 /** Writes the content of a string, blob, geometry or vector cell: no length prefix, decompressed. */
-export function writeContent(
+function writeContent(
   out: ByteWriter,
   column: LogColumn,
   bytes: Uint8Array,

@@ -4,7 +4,12 @@ import { readJsonDiffs, writeJsonDiffs } from '#src/adapters/binlog/json-diff.ts
 import { isPlainJson, writeJsonExpression } from '#src/adapters/binlog/json-expression.ts';
 import { RowEvent } from '#src/adapters/binlog/row-event.ts';
 import type { RowImage } from '#src/adapters/binlog/row-image.ts';
-import { readTableMap, type LogColumn, type TableMap } from '#src/adapters/binlog/table-map.ts';
+import {
+  readTableMap,
+  withTemporalDigits,
+  type LogColumn,
+  type TableMap,
+} from '#src/adapters/binlog/table-map.ts';
 import { writeText } from '#src/adapters/binlog/text.ts';
 import { readValue } from '#src/adapters/binlog/value.ts';
 import type { LogFlavor } from '#src/model/block.ts';
@@ -29,7 +34,13 @@ export function decodeAll({ flavor, map, type, body }: Specimen): {
 } {
   let rows = 0;
   try {
-    const table = readTableMap(map, flavor);
+    let table = readTableMap(map, flavor);
+    if (table.layout.hasOldTemporals) {
+      table = withTemporalDigits(
+        table,
+        table.columns.map(({ index }) => (index + body.length) % 7),
+      );
+    }
     cursor.open(type, body, table);
     while (cursor.next()) {
       rows++;
