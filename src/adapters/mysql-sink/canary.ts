@@ -1,4 +1,5 @@
 import { FailureError, fail, failure } from '#src/base/failure.ts';
+import { quoteText } from './batch/identifier.ts';
 import { rowsOf } from './connection.ts';
 import { errno, serverFailure } from './server-error.ts';
 import { canaryLockName } from './session.ts';
@@ -122,9 +123,10 @@ const refusals: ReadonlySet<number> = new Set([
 
 async function demandTransactionalTables(session: SinkSession, tables: MetaTables): Promise<void> {
   const rows = await session.rows(
-    `SELECT TABLE_NAME AS name,ENGINE AS engine FROM information_schema.TABLES WHERE TABLE_SCHEMA=${literal(tables.database)} AND TABLE_NAME IN ('slot','ddl') ORDER BY TABLE_NAME`,
+    `SELECT TABLE_NAME AS name,ENGINE AS engine FROM information_schema.TABLES WHERE TABLE_SCHEMA=${quoteText(tables.database)} AND TABLE_NAME IN ('slot','ddl') ORDER BY TABLE_NAME`,
     'read the engines of the bookkeeping tables',
   );
+  if (rows.length !== 2) caught('the bookkeeping tables cannot be seen');
   const wrong = rows.find((row) => row['engine'] !== 'InnoDB');
   if (wrong !== undefined) {
     caught(`table ${String(wrong['name'])} is ${String(wrong['engine'])}, not InnoDB`);

@@ -1,5 +1,4 @@
-import { quoteIdentifier } from './batch/identifier.ts';
-import { literal } from './sql-text.ts';
+import { quoteIdentifier, quoteText } from './batch/identifier.ts';
 
 import type { SinkSession } from './session.ts';
 
@@ -48,7 +47,7 @@ function ddlTable(tables: MetaTables): string {
 /** Makes what is missing. An account that may not create them is fine as long as they exist. */
 export async function makeMetaTables(session: SinkSession, tables: MetaTables): Promise<void> {
   const found = await session.rows(
-    `SELECT COUNT(*) AS count FROM information_schema.TABLES WHERE TABLE_SCHEMA=${literal(tables.database)} AND TABLE_NAME IN ('slot','ddl')`,
+    `SELECT COUNT(*) AS count FROM information_schema.TABLES WHERE TABLE_SCHEMA=${quoteText(tables.database)} AND TABLE_NAME IN ('slot','ddl')`,
     'look for the bookkeeping tables',
   );
   if (found[0]?.['count'] === 2) return;

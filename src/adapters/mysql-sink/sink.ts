@@ -93,6 +93,8 @@ export class MysqlSink implements SinkPort {
   readonly call = async (request: SinkRequest): Promise<Outcome<SinkAnswer>> => {
     try {
       if (this.#closed) fail('INTERNAL_STOPPED', 'the sink was closed');
+      // Nothing is written before the canary passed (RELIABILITY I-13).
+      if (request.kind !== 'Open' && request.kind !== 'Release') this.#opened();
       return ok(await this.#answer(request));
     } catch (error) {
       if (this.#closed) return failed(failure('INTERNAL_STOPPED', 'the sink was closed'));
@@ -131,7 +133,7 @@ export class MysqlSink implements SinkPort {
         this.#release(request.span);
         return Promise.resolve({ kind: 'Done' });
       case 'ForgetTables':
-        this.#planning?.forget();
+        this.#opened().forget();
         return Promise.resolve({ kind: 'Done' });
     }
   }

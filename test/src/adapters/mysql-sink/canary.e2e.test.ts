@@ -97,6 +97,13 @@ describe('opening a sink', () => {
     assert.equal(await wantFailure(open({ uri: 'mysql://root@127.0.0.1:1/' })), 'SINK_UNREACHABLE');
   });
 
+  it('writes nothing before the canary passed', async () => {
+    const sink = openHandMadeSink(server);
+    sinks.push(sink);
+    const raise = sink.call({ kind: 'RaiseFeed', changefeed, token: 1 });
+    assert.equal(await wantFailure(raise), 'SINK_REFUSED');
+  });
+
   it('connects through a Unix socket', async () => {
     await want('Opened', open({ uri: server.uri({ socket: server.socket }) }));
   });

@@ -160,6 +160,8 @@ for (const { make, start, skip } of makes) {
       for (let round = 1; round <= 6; round++) {
         const old = open();
         await openAndRaise(old, round * 10);
+        const next = open({ owner: 'node-b' });
+        await want('Opened', next.call({ kind: 'Open', changefeed }));
         const before = await count();
         process.kill(server.pid, 'SIGSTOP');
         const cut = old.call(
@@ -174,8 +176,6 @@ for (const { make, start, skip } of makes) {
         await old.close();
         process.kill(server.pid, 'SIGCONT');
         assert.equal(await wantFailure(cut), 'INTERNAL_STOPPED');
-        const next = open({ owner: 'node-b' });
-        if (round % 2 === 0) await want('Opened', next.call({ kind: 'Open', changefeed }));
         const [lane] = (await raise(next, round * 10 + 1)).lanes;
         const counted = await count();
         assert.equal(lane?.ts === round * 10 + 1 ? before + 1 : before, counted);
@@ -193,6 +193,7 @@ for (const { make, start, skip } of makes) {
       for (let round = 0; round < 40; round++) {
         const start = lane?.ts ?? 0;
         const next = open({ owner: `node-${round}` });
+        await want('Opened', next.call({ kind: 'Open', changefeed }));
         const racing = sink.call(
           apply({ token, afterTs: start, untilTs: start + 1, lanes: [[bump]] }),
         );
@@ -204,7 +205,6 @@ for (const { make, start, skip } of makes) {
         assert.ok(outcome.ok ? lane?.ts === start + 1 : outcome.failure.code === 'SINK_FENCED');
         await sink.close();
         sink = next;
-        await want('Opened', sink.call({ kind: 'Open', changefeed }));
       }
     });
 
@@ -354,6 +354,7 @@ for (const { make, start, skip } of makes) {
       await want('Opened', sink.call({ kind: 'Open', changefeed }));
       await want('FeedRaised', sink.call({ kind: 'RaiseFeed', changefeed, token: 7_000_000 }));
       const regressed = open({ owner: 'node-b' });
+      await want('Opened', regressed.call({ kind: 'Open', changefeed }));
       const refused = await regressed.call({ kind: 'RaiseFeed', changefeed, token: 12 });
       assert.ok(!refused.ok && refused.failure.detail?.['token'] === 7_000_000);
       await want('FeedRaised', regressed.call({ kind: 'RaiseFeed', changefeed, token: 7_000_001 }));
