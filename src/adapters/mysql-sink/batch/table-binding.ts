@@ -128,7 +128,8 @@ function pairColumns(
 const geometryTypes =
   'geometry point linestring polygon multipoint multilinestring multipolygon geometrycollection geomcollection';
 const textTypes = 'char varchar tinytext text mediumtext longtext';
-const byteTypes = 'binary varbinary tinyblob blob mediumblob longblob inet4 inet6 uuid';
+// MariaDB logs INET4, INET6, UUID and VECTOR as plain bytes.
+const byteTypes = 'binary varbinary tinyblob blob mediumblob longblob inet4 inet6 uuid vector';
 
 /** Types downstream that take a class of the log as it is. */
 const takers: Readonly<Record<ColumnClass, ReadonlySet<string>>> = {
