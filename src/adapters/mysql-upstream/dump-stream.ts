@@ -23,15 +23,22 @@ export class DumpStream {
   #bufferBytesMax = 1 << 20;
   #wanted = true;
   #paused = false;
-  #live = false;
+  /** Milliseconds of silence that are allowed. */
+  #patienceMs: number;
   #heardAt = performance.now();
   #strikes = 0;
   #failure: Failure | undefined;
 
-  /** `onNews` is called after bytes have come and after `failure` was set. */
-  constructor(socket: Socket, heartbeatMs: number, onNews: () => void) {
+  /** `onNews` is called after bytes have come and after `failure` was set. Commands must be answered in `timeoutMs`. */
+  constructor(
+    socket: Socket,
+    times: { readonly heartbeatMs: number; readonly timeoutMs: number },
+    onNews: () => void,
+  ) {
+    const { heartbeatMs } = times;
     this.#socket = socket;
     this.#heartbeatMs = heartbeatMs;
+    this.#patienceMs = times.timeoutMs;
     this.#onNews = onNews;
     socket.on('data', (chunk: Uint8Array) => this.#take(chunk));
     socket.on('error', (error) => this.#fail(failureOfError(error, true)));
@@ -54,9 +61,14 @@ export class DumpStream {
     this.#socket.write(packet);
   }
 
+  /** The server begins to search the position in its log. */
+  setSearching(): void {
+    this.#patienceMs = Math.max(searchMs, this.#heartbeatMs * silentPeriods);
+  }
+
   /** The server has found the position: from now on it must send heartbeats. */
   setLive(): void {
-    this.#live = true;
+    this.#patienceMs = this.#heartbeatMs * silentPeriods;
   }
 
   /** Somebody waits for bytes, or nobody does and at most `bufferBytesMax` may be buffered. */
@@ -96,12 +108,9 @@ export class DumpStream {
 
   #listen(): void {
     if (this.#paused) return;
-    const limit = this.#live
-      ? this.#heartbeatMs * silentPeriods
-      : Math.max(searchMs, this.#heartbeatMs * silentPeriods);
     const silence = performance.now() - this.#heardAt;
     // Two looks in a row: after a stall of our own thread the bytes are there, only not read yet.
-    this.#strikes = silence > limit ? this.#strikes + 1 : 0;
+    this.#strikes = silence > this.#patienceMs ? this.#strikes + 1 : 0;
     if (this.#strikes < 2) return;
     const message = `the upstream sent nothing for ${Math.round(silence)} ms`;
     this.#fail(failure('SOURCE_FROZEN', message, { retry: 'Reconnect' }));

@@ -18,7 +18,7 @@ import { GroupTracker } from './group-tracker.ts';
 import type { LogClock } from './log-clock.ts';
 import { MariadbClock } from './mariadb-clock.ts';
 import { MysqlClock } from './mysql-clock.ts';
-import { chooseServerId, usedServerIds } from './replica-id.ts';
+import { freeServerId } from './replica-id.ts';
 import { Router } from './router.ts';
 import { ServerConnection } from './server-connection.ts';
 import { readServerFacts, type ServerFacts } from './server-facts.ts';
@@ -61,7 +61,7 @@ export class Dump {
   private constructor(
     parts: {
       readonly connection: ServerConnection;
-      readonly heartbeatMs: number;
+      readonly times: Pick<UpstreamUri, 'heartbeatMs' | 'timeoutMs'>;
       readonly log: Log;
     },
     facts: ServerFacts,
@@ -80,9 +80,7 @@ export class Dump {
       explicitDefaultsInOptions: logsExplicitDefaults(facts),
       log: parts.log,
     });
-    this.#stream = new DumpStream(parts.connection.takeOver(), parts.heartbeatMs, () =>
-      this.#pump(),
-    );
+    this.#stream = new DumpStream(parts.connection.takeOver(), parts.times, () => this.#pump());
     this.#reader = new LogReader(this.#stream.framing);
   }
 
@@ -91,12 +89,12 @@ export class Dump {
     const connection = await ServerConnection.open(uri);
     try {
       const facts = await readServerFacts(connection);
-      const serverId = chooseServerId(uri.serverId, await usedServerIds(connection, facts));
+      const serverId = await freeServerId(connection, facts, uri.serverId);
       await prepareSession(connection, facts, {
         start: start.position,
         heartbeatMs: uri.heartbeatMs,
       });
-      const dump = new Dump({ connection, heartbeatMs: uri.heartbeatMs, log }, facts, start);
+      const dump = new Dump({ connection, times: uri, log }, facts, start);
       try {
         await dump.#register(serverId);
         await dump.#start(
@@ -154,6 +152,7 @@ export class Dump {
   async #start(command: Uint8Array): Promise<void> {
     this.#stream.send(command);
     this.#stream.framing.expectEvents();
+    this.#stream.setSearching();
     await this.#greeting();
   }
 

@@ -9,16 +9,10 @@
  * that streams. Any event it does not know is skipped when flagged ignorable and SOURCE_UNSUPPORTED otherwise.
  */
 import { fail } from '../../base/failure.ts';
-import { classifyStatement, type DdlStatement, type Statement } from '../../model/ddl-statement.ts';
-import type { DdlEvent } from '../../model/position.ts';
+import { classifyStatement, type Statement } from '../../model/ddl-statement.ts';
 import type { Log } from '../../ports/log.ts';
 import { ByteReader } from '../binlog/stream/byte-reader.ts';
-import {
-  artificialFlag,
-  eventType,
-  ignorableFlag,
-  isRowsEvent,
-} from '../binlog/stream/event-type.ts';
+import { eventType, ignorableFlag, isRowsEvent } from '../binlog/stream/event-type.ts';
 import { readHeartbeat } from '../binlog/stream/heartbeat-event.ts';
 import type { LogEvent } from '../binlog/stream/log-event.ts';
 import { eventBytesMax } from '../binlog/stream/log-reader.ts';
@@ -27,44 +21,17 @@ import { readQuery, type QueryEvent } from '../binlog/stream/query-event.ts';
 import { readRotate } from '../binlog/stream/rotate-event.ts';
 import { readTableId, readTableMapName } from '../binlog/stream/table-name.ts';
 import type { ChunkBuilder, RowsRecord } from './chunk-builder.ts';
-import { filterDdl } from './ddl-filter.ts';
-import type { GroupStart, LogClock } from './log-clock.ts';
+import { ddlStop, type DdlStop, type LoggedDdl } from './ddl-stop.ts';
+import type { LogClock } from './log-clock.ts';
+import { LogPlace } from './log-place.ts';
+import { openGroup, type OpenGroup, type SpillBounds } from './open-group.ts';
 import { PreparedTransactions } from './prepared-transactions.ts';
 import type { Route, Router } from './router.ts';
-import { quotingOf, sessionOf, statementText } from './statement-text.ts';
-
-/** A DDL before which the stream stands; `rowsFollow`: rows of the same commitTs come after it. */
-export interface DdlStop {
-  readonly ddl: DdlEvent;
-  readonly rowsFollow: boolean;
-}
-
-/** Sizes from which a group is handed over in parts. */
-export interface SpillBounds {
-  /** Bytes of its own rows. */
-  readonly rowBytes: number;
-  /** Bytes of log, own rows or not: what views of packets keep in memory. */
-  readonly logBytes: number;
-}
+import { quotingOf, statementText } from './statement-text.ts';
 
 interface Table {
   readonly route: Route;
   readonly map: Uint8Array;
-}
-
-interface Group {
-  readonly start: GroupStart;
-  /** True once a BEGIN was seen or implied: the group ends by XID or COMMIT. */
-  explicit: boolean;
-  /** Set when the group will end in XA PREPARE. */
-  xid: string | undefined;
-  readonly rows: RowsRecord[];
-  rowBytes: number;
-  logBytes: number;
-  /** Rows events of replicated tables so far, to judge rollbacks. */
-  rowsCount: number;
-  streaming: boolean;
-  readonly savepoints: Map<string, number>;
 }
 
 /** The dummy table number that only ends a statement. */
@@ -91,10 +58,9 @@ export class GroupTracker {
   #router: Router;
   readonly #tables = new Map<number, Table>();
   readonly #prepared = new PreparedTransactions();
-  #group: Group | undefined;
+  #group: OpenGroup | undefined;
   #ddl: DdlStop | undefined;
-  #file = '';
-  #offset = 0;
+  readonly #place = new LogPlace();
   /** Complete transactions since the last `takeCounts`. */
   #completeCount = 0;
   #commitMs = 0;
@@ -112,7 +78,7 @@ export class GroupTracker {
 
   /** Where the reader stands, for messages. */
   get place(): { readonly file: string; readonly offset: number } {
-    return { file: this.#file, offset: this.#offset };
+    return this.#place;
   }
 
   /** The DDL that the stream stands before, if it does. */
@@ -158,20 +124,13 @@ export class GroupTracker {
 
   /** Takes one event. `insideOf` is the end offset of the compressed transaction it came from, 0 when from none. */
   accept(event: LogEvent, insideOf: number): void {
-    const begin = this.#offset;
-    const isReal = event.endOffset !== 0 && (event.flags & artificialFlag) === 0;
-    if (isReal) this.#advance(event);
-    else if (insideOf !== 0) this.#offset = widen(insideOf, this.#offset);
+    const isHeartbeat = event.type === eventType.heartbeat;
+    const beganAt = this.#place.advance(event, insideOf, isHeartbeat);
     const group = this.#group;
     if (group !== undefined) group.logBytes += event.size;
     if (event.type === eventType.tableMap) this.#acceptTableMap(event);
     else if (isRowsEvent(event.type)) this.#acceptRows(event);
-    else this.#acceptOther(event, isReal ? this.#offset - event.size : begin);
-  }
-
-  #advance(event: LogEvent): void {
-    // Headers hold 32 bits of an offset; it only rises within a file.
-    if (event.type !== eventType.heartbeat) this.#offset = widen(event.endOffset, this.#offset);
+    else this.#acceptOther(event, beganAt);
   }
 
   #acceptOther(event: LogEvent, beganAt: number): void {
@@ -223,18 +182,8 @@ export class GroupTracker {
   #beginGroup(event: LogEvent, beganAt: number): void {
     this.#dropOpenGroup();
     this.#live = true;
-    const start = this.#clock.begin(event, this.#file, beganAt);
-    this.#group = {
-      start,
-      explicit: start.standalone === false,
-      xid: start.preparedXid,
-      rows: [],
-      rowBytes: 0,
-      logBytes: 0,
-      rowsCount: 0,
-      streaming: false,
-      savepoints: new Map(),
-    };
+    const start = this.#clock.begin(event, this.#place.file, beganAt);
+    this.#group = openGroup(start);
   }
 
   /** A server that died inside a group leaves it without an end; it was rolled back. */
@@ -281,14 +230,14 @@ export class GroupTracker {
     }
   }
 
-  #wants(group: Group): boolean {
+  #wants(group: OpenGroup): boolean {
     if (!group.start.seen || group.xid !== undefined) return true;
     if (group.start.standalone !== undefined) return false;
     // Only prepared XA groups are sent twice by MySQL: anything else means that file and GTID set disagree.
     return fail('SOURCE_DIVERGED', `GTID ${group.start.gtid} lies before the stored position`);
   }
 
-  #addRows(group: Group, record: RowsRecord): void {
+  #addRows(group: OpenGroup, record: RowsRecord): void {
     group.rowsCount++;
     if (group.streaming) {
       this.#builder.rows(record);
@@ -305,7 +254,7 @@ export class GroupTracker {
     if (group.rowBytes >= rowBytes || group.logBytes >= logBytes) this.#stream(group);
   }
 
-  #stream(group: Group): void {
+  #stream(group: OpenGroup): void {
     if (group.streaming || group.start.seen) return;
     group.streaming = true;
     this.#builder.beginLarge(group.start);
@@ -328,7 +277,7 @@ export class GroupTracker {
   }
 
   #acceptStatement(
-    group: Group,
+    group: OpenGroup,
     said: { readonly statement: Statement; readonly query: QueryEvent; readonly text: string },
   ): void {
     const { statement } = said;
@@ -350,7 +299,7 @@ export class GroupTracker {
       case 'xa':
         return this.#acceptXa(group, statement);
       case 'ddl':
-        return this.#acceptDdl(group, statement, said);
+        return this.#acceptDdl(group, { ...said, statement });
       case 'routine':
         this.#log('warn', 'upstream.routine-not-replicated', { schema: statement.schema });
         return this.#passStatement(group);
@@ -367,12 +316,12 @@ export class GroupTracker {
     }
   }
 
-  #passStatement(group: Group): void {
+  #passStatement(group: OpenGroup): void {
     if (!group.explicit) this.#complete(group);
   }
 
   #acceptDml(
-    group: Group,
+    group: OpenGroup,
     statement: Extract<Statement, { kind: 'dml' }>,
     query: QueryEvent,
   ): void {
@@ -386,39 +335,23 @@ export class GroupTracker {
     );
   }
 
-  #acceptDdl(
-    group: Group,
-    statement: DdlStatement,
-    said: { readonly query: QueryEvent; readonly text: string },
-  ): void {
+  #acceptDdl(group: OpenGroup, said: LoggedDdl): void {
     const { start } = group;
     if (start.seen || start.alter === 'start' || start.alter === 'rollback') {
       return this.#passStatement(group);
     }
-    const cut = statement.startTransactionAt;
-    const whole = cut >= 0 ? said.text.slice(0, cut).trimEnd() : said.text;
-    const sql = filterDdl(statement, whole, this.#router.filter);
-    if (sql === undefined) return this.#passStatement(group);
-    if (group.rowsCount > 0) {
-      fail('SOURCE_UNSUPPORTED', 'a DDL statement behind rows of the same transaction');
-    }
+    const stop = ddlStop(group, said, {
+      filter: this.#router.filter,
+      explicitDefaultsInOptions: this.#explicitDefaultsInOptions,
+    });
+    if (stop === undefined) return this.#passStatement(group);
     if (said.query.errorNumber !== 0) {
       this.#log('warn', 'upstream.ddl-with-error', { errno: said.query.errorNumber });
     }
-    this.#ddl = {
-      ddl: {
-        ts: start.ts,
-        gtid: start.gtid,
-        commitMs: start.commitMs,
-        schema: said.query.schema,
-        sql,
-        ...sessionOf(said.query, this.#explicitDefaultsInOptions),
-      },
-      rowsFollow: group.explicit,
-    };
+    this.#ddl = stop;
   }
 
-  #acceptXa(group: Group, xa: Extract<Statement, { kind: 'xa' }>): void {
+  #acceptXa(group: OpenGroup, xa: Extract<Statement, { kind: 'xa' }>): void {
     switch (xa.verb) {
       case 'start':
         group.explicit = true;
@@ -447,17 +380,17 @@ export class GroupTracker {
     if (onePhase) return this.#commitXa(group);
     this.#prepared.add(xid, group.rows.slice());
     this.#clock.hold(group.start, xid);
-    this.#clock.idle(this.#file, this.#offset);
+    this.#clock.idle(this.#place.file, this.#place.offset);
     this.#count(group);
   }
 
   /** XA COMMIT ONE PHASE: an ordinary commit of the rows kept so far. */
-  #commitXa(group: Group): void {
+  #commitXa(group: OpenGroup): void {
     group.xid = undefined;
     this.#complete(group);
   }
 
-  #finishXa(group: Group, xid: string, committed: boolean): void {
+  #finishXa(group: OpenGroup, xid: string, committed: boolean): void {
     const rows = this.#prepared.take(xid);
     if (rows === undefined && committed && !group.start.seen) {
       fail(
@@ -477,12 +410,12 @@ export class GroupTracker {
   }
 
   /** A rolled back group is logged only for tables without transactions, whose changes stay: nobody can tell which. */
-  #rollback(group: Group, rowsBefore: number): void {
+  #rollback(group: OpenGroup, rowsBefore: number): void {
     this.#demandNoRows(group, rowsBefore);
     this.#complete(group);
   }
 
-  #demandNoRows(group: Group, rowsBefore: number): void {
+  #demandNoRows(group: OpenGroup, rowsBefore: number): void {
     if (group.rowsCount <= rowsBefore) return;
     fail(
       'SOURCE_UNSUPPORTED',
@@ -490,17 +423,17 @@ export class GroupTracker {
     );
   }
 
-  #complete(group: Group): void {
+  #complete(group: OpenGroup): void {
     if (!group.start.seen) {
       if (!group.streaming) this.#builder.begin(group.start);
       for (const record of group.rows) this.#builder.rows(record);
       this.#builder.commit();
     }
-    this.#clock.complete(group.start, this.#file, this.#offset);
+    this.#clock.complete(group.start, this.#place.file, this.#place.offset);
     this.#count(group);
   }
 
-  #count(group: Group): void {
+  #count(group: OpenGroup): void {
     this.#completeCount++;
     this.#commitMs = group.start.commitMs;
     this.#endGroup();
@@ -511,16 +444,14 @@ export class GroupTracker {
     this.#tables.clear();
   }
 
-  #openGroup(what: string): Group {
+  #openGroup(what: string): OpenGroup {
     if (this.#group !== undefined) return this.#group;
     return fail('SOURCE_CORRUPT', `${what} outside of a transaction`, { retry: 'Reconnect' });
   }
 
   #acceptRotate(event: LogEvent): void {
     const { file, offset } = readRotate(event.body());
-    if (file === this.#file && offset < this.#offset) return;
-    this.#file = file;
-    this.#offset = offset;
+    if (!this.#place.rotate(file, offset)) return;
     if (this.#group === undefined) this.#clock.idle(file, offset);
   }
 
@@ -529,13 +460,8 @@ export class GroupTracker {
     this.#heard = true;
     const { file, offset } = readHeartbeat(event);
     if (this.#group !== undefined) return;
-    if (file !== '' && file !== this.#file) {
-      this.#file = file;
-      this.#offset = 0;
-    }
-    if (event.type === eventType.heartbeat) this.#offset = widen(offset, this.#offset);
-    else this.#offset = Math.max(this.#offset, offset);
-    this.#clock.idle(this.#file, this.#offset);
+    this.#place.stand(file, offset, event.type !== eventType.heartbeat);
+    this.#clock.idle(this.#place.file, this.#place.offset);
   }
 
   #acceptFileEvent(event: LogEvent): void {
@@ -545,17 +471,7 @@ export class GroupTracker {
       return;
     }
     if (this.#group === undefined && event.endOffset !== 0) {
-      this.#clock.idle(this.#file, this.#offset);
+      this.#clock.idle(this.#place.file, this.#place.offset);
     }
   }
-}
-
-const offsetRange = 2 ** 32;
-
-/** A 32-bit offset as the whole one near `previous` that is not before it. */
-function widen(low: number, previous: number): number {
-  const whole = previous - (previous % offsetRange) + low;
-  if (whole >= previous) return whole;
-  // Far behind: the 32 bits ran over. A little behind: an event sent out of place, which moves nothing.
-  return previous - whole > offsetRange / 2 ? whole + offsetRange : previous;
 }

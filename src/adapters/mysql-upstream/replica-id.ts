@@ -43,3 +43,16 @@ export function chooseServerId(given: number | undefined, used: ReadonlySet<numb
     if (!used.has(drawn)) return drawn;
   }
 }
+
+/**
+ * The id for a new dump. One the user gave is taken even when a replica has it: that may be our own last connection,
+ * of which the server has not noticed the end, and a new dump of the same id ends it.
+ */
+export async function freeServerId(
+  connection: ServerConnection,
+  facts: ServerFacts,
+  given: number | undefined,
+): Promise<number> {
+  if (given !== undefined) return given;
+  return chooseServerId(undefined, await usedServerIds(connection, facts));
+}

@@ -10,7 +10,11 @@ const byNumber: Readonly<Record<number, readonly [FailureCode, Failure['retry']]
   1129: ['SOURCE_UNREACHABLE', 'Again'], // host is blocked
   1130: ['SOURCE_ACCESS_DENIED', 'Never'],
   1142: ['SOURCE_GRANT_MISSING', 'Never'],
+  1152: ['SOURCE_DISCONNECTED', 'Reconnect'], // aborted connection
+  1158: ['SOURCE_DISCONNECTED', 'Reconnect'], // network reading and writing, 1158 to 1161
   1159: ['SOURCE_DISCONNECTED', 'Reconnect'],
+  1160: ['SOURCE_DISCONNECTED', 'Reconnect'],
+  1161: ['SOURCE_DISCONNECTED', 'Reconnect'],
   1203: ['SOURCE_UNREACHABLE', 'Again'], // too many connections of this account
   1226: ['SOURCE_UNREACHABLE', 'Again'],
   1227: ['SOURCE_GRANT_MISSING', 'Never'],

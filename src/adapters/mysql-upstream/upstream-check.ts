@@ -1,3 +1,4 @@
+import { FailureError } from '../../base/failure.ts';
 import type { Log } from '../../ports/log.ts';
 import type { StartAt, UpstreamChecked } from '../../ports/upstream.ts';
 import { checkGrants } from './grants-check.ts';
@@ -32,10 +33,29 @@ export async function checkUpstream(
       flavor: facts.flavor,
       version: facts.version,
       serverId: serverIdentity(facts),
-      warnings: settings.warnings,
+      warnings: [...settings.warnings, ...(await warnOfPrepared(connection, startAt))],
       ...resolved,
     };
   } finally {
     connection.close();
+  }
+}
+
+/** XA transactions that are prepared before the start cannot be read: their rows lie before it, their commit behind. */
+async function warnOfPrepared(
+  connection: ServerConnection,
+  startAt: StartAt,
+): Promise<readonly string[]> {
+  if (startAt.kind !== 'now') return [];
+  try {
+    const { length } = await connection.query('XA RECOVER');
+    if (length === 0) return [];
+    return [
+      `${length} prepared XA transactions are open: when one commits behind this start, replication stops.`,
+    ];
+  } catch (error) {
+    // The list needs a privilege that replication does not.
+    if (error instanceof FailureError && error.failure.retry === 'Never') return [];
+    throw error;
   }
 }
