@@ -144,10 +144,14 @@ export function valueWriter(column: LogColumn, definition: ColumnDefinition): Ce
   }
 }
 
-/** A number literal loses the sign of a negative zero; the text of one does not. */
+/**
+ * A negative zero is stored only as what a tiny negative number of the column's type rounds to: its own literal is a
+ * positive zero to the servers.
+ */
 function floatWriter(column: LogColumn): CellWriter {
+  const tiny = columnClass(column) === 'float' ? '-1e-60' : '-1e-400';
   return (out, bytes, start, end) => {
-    if (Object.is(readFloat(column, bytes, start), -0)) out.ascii("'-0'");
+    if (Object.is(readFloat(column, bytes, start), -0)) out.ascii(tiny);
     else writeText(out, column, bytes, start, end);
   };
 }
@@ -180,6 +184,11 @@ export function matchWriter(column: LogColumn, definition: ColumnDefinition): Ce
       return definition.charset === null
         ? bytesWriter(column, paddedBytes(definition))
         : introduced(column, definition.charset);
+    case 'float':
+    case 'double':
+      return (out, bytes, start, end) => {
+        writeText(out, column, bytes, start, end);
+      };
     default:
       return valueWriter(column, definition);
   }

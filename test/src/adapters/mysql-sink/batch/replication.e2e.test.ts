@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startMariadb } from '#test/servers/mariadb.ts';
+import { loggedBlocks } from './logged-blocks.ts';
 import { Downstream, replaySchema, tableContent } from './replay.ts';
 
 import type { MariadbServer } from '#test/servers/mariadb.ts';
@@ -118,6 +119,20 @@ describe('a batch applied to a real server', () => {
        UPDATE bare SET v = 1, at = at LIMIT 1; UPDATE bare SET v = 2 LIMIT 1; UPDATE single SET v = 2, at = at; UPDATE t SET id = id + 100, at = at WHERE id = 3;`,
       { batchCount: 1, blockBytes: 100 },
     ));
+
+  it('keeps the sign of a zero, which only the log shows', async () => {
+    await replicates(
+      'zero',
+      'CREATE TABLE t (id INT PRIMARY KEY, f FLOAT); CREATE TABLE bare (f FLOAT, n INT);',
+      `INSERT INTO t VALUES (1, -1e-60), (2, 0); UPDATE t SET f = 0 WHERE id = 1; UPDATE t SET f = -1e-60 WHERE id = 1;
+       INSERT INTO bare VALUES (-1e-60, 1), (-1e-60, 2); UPDATE bare SET n = 3 WHERE n = 2; DELETE FROM bare WHERE n = 3;`,
+    );
+    await server.query('FLUSH BINARY LOGS');
+    const blocks = loggedBlocks(server.dataDirectory, 'zero').get('zero.t')!;
+    assert.ok(
+      blocks.some(({ bytes }) => Buffer.from(bytes).includes('\x01\0\0\0\0\0\0\x80', 0, 'latin1')),
+    );
+  });
 
   it('runs with any name', () =>
     replicates(
