@@ -181,7 +181,8 @@ export class Dump {
     this.#greeted = undefined;
     if (this.#waiting === undefined) return this.#regulate();
     this.#guard(() => this.#readChunk());
-    if (this.#failure === undefined && this.#isWorthAnswering()) return this.#answer();
+    // What was complete before a failure is handed over first, so the position of the failure is always the same.
+    if (this.#failure?.code !== 'INTERNAL_FAULT' && this.#isWorthAnswering()) return this.#answer();
     const reason = this.#failure ?? this.#endOfStream();
     if (reason !== undefined) return this.#reject(reason);
     this.#regulate();

@@ -34,10 +34,10 @@ const dumpErrors: readonly (readonly [RegExp, FailureCode, Failure['retry']])[] 
   [/could not find first log file/i, 'SOURCE_BINLOG_PURGED', 'Never'],
   [/could not open log file/i, 'SOURCE_BINLOG_PURGED', 'Never'],
   [/which is not in the master's binlog/i, 'SOURCE_DIVERGED', 'Never'],
-  [/binlog truncated|impossible position|position > file size/i, 'SOURCE_DIVERGED', 'Never'],
+  [/impossible position|position > file size/i, 'SOURCE_DIVERGED', 'Never'],
   [/has more gtids than the (master|source)/i, 'SOURCE_DIVERGED', 'Never'],
   [/event read from binlog did not pass crc|checksum/i, 'SOURCE_CHECKSUM', 'Reconnect'],
-  [/bogus data|corrupt|log event entry exceeded/i, 'SOURCE_CORRUPT', 'Reconnect'],
+  [/bogus data|corrupt|binlog truncated|log event entry exceeded/i, 'SOURCE_CORRUPT', 'Reconnect'],
   [/not replicate gtid|failed to replace gtid|slave_capability/i, 'SOURCE_UNSUPPORTED', 'Never'],
   [/binary log is not open/i, 'SOURCE_SETTING_WRONG', 'Never'],
 ];
