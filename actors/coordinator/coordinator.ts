@@ -18,7 +18,11 @@ import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
-import type { ChangefeedConfig, ChangefeedState, ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import type {
+  ChangefeedConfig,
+  ChangefeedState,
+  ChangefeedStatus,
+} from '#src/protocol/changefeed.ts';
 import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
 import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
 import type { MaintainerProps } from '../maintainer/maintainer.ts';
@@ -33,7 +37,11 @@ export interface CoordinatorProps {
 
 /** Private messages. */
 export type CoordinatorOwn =
-  | { readonly kind: 'CoordinationAnswered'; readonly tag: string; readonly outcome: Outcome<CoordinationAnswer> }
+  | {
+      readonly kind: 'CoordinationAnswered';
+      readonly tag: string;
+      readonly outcome: Outcome<CoordinationAnswer>;
+    }
   | { readonly kind: 'ReportAnswered' }
   | { readonly kind: 'BackoffDue'; readonly id: string };
 
@@ -120,7 +128,10 @@ const stopMaintainer: MaintainerMessage = { kind: 'StopMaintainer' };
 function startFeed(state: S, config: ChangefeedConfig, env: Env): Step<S> {
   const known = state.feeds.get(config.id);
   if (known !== undefined && known.phase !== 'over') {
-    return [state, [{ kind: 'Log', level: 'warn', event: 'changefeed-exists', detail: { id: config.id } }]];
+    return [
+      state,
+      [{ kind: 'Log', level: 'warn', event: 'changefeed-exists', detail: { id: config.id } }],
+    ];
   }
   return mint(state, {
     config,
@@ -143,7 +154,9 @@ function stopFeed(state: S, id: string): Step<S> {
   if (feed.phase === 'waiting') return over(state, stopping, 'stopped', null);
   return [
     update(state, stopping),
-    feed.maintainer === null ? [] : [{ kind: 'Send', to: feed.maintainer, message: stopMaintainer }],
+    feed.maintainer === null
+      ? []
+      : [{ kind: 'Send', to: feed.maintainer, message: stopMaintainer }],
   ];
 }
 
@@ -157,17 +170,26 @@ function mint(state: S, feed: Feed): Step<S> {
   ];
 }
 
-function coordinationAnswered(state: S, id: string, outcome: Outcome<CoordinationAnswer>, env: Env): Step<S> {
+function coordinationAnswered(
+  state: S,
+  id: string,
+  outcome: Outcome<CoordinationAnswer>,
+  env: Env,
+): Step<S> {
   const feed = state.feeds.get(id);
   if (feed === undefined || feed.phase !== 'minting') return [state, []];
   if (!outcome.ok) return backOff(state, feed, outcome.failure, env);
   const answer = outcome.value;
   const current = Number(answer.entry.value ?? '0');
-  if (answer.kind === 'Put' && answer.succeeded) return startMaintainer(state, { ...feed, epoch: current }, env);
+  if (answer.kind === 'Put' && answer.succeeded)
+    return startMaintainer(state, { ...feed, epoch: current }, env);
   const epoch = Math.max(current, feed.epochMin) + 1;
   const { revision } = answer.entry;
   const key = epochKey(state, feed);
-  return [state, [callCoordination(id, { kind: 'CompareAndPut', key, revision, value: String(epoch) })]];
+  return [
+    state,
+    [callCoordination(id, { kind: 'CompareAndPut', key, revision, value: String(epoch) })],
+  ];
 }
 
 function startMaintainer(state: S, feed: Feed, env: Env): Step<S> {
@@ -203,9 +225,11 @@ function startMaintainer(state: S, feed: Feed, env: Env): Step<S> {
 function heartbeat(state: S, status: ChangefeedStatus, env: Env): Step<S> {
   const feed = state.feeds.get(status.id);
   // A late word of a maintainer that is not current any more changes nothing.
-  if (feed === undefined || feed.phase !== 'running' || env.from.path !== maintainerPath(feed)) return [state, []];
+  if (feed === undefined || feed.phase !== 'running' || env.from.path !== maintainerPath(feed))
+    return [state, []];
   const ts = status.checkpoint?.ts ?? -1;
-  const progressed = ts > feed.progressTs || (status.state === 'normal' && ts === status.resolvedTs);
+  const progressed =
+    ts > feed.progressTs || (status.state === 'normal' && ts === status.resolvedTs);
   const next = update(state, {
     ...feed,
     status,
@@ -227,7 +251,12 @@ function ended(state: S, feed: Feed, why: string, env: Env): Step<S> {
   const failure: Failure =
     status?.state === 'failed' && status.failure !== null
       ? status.failure
-      : { code: 'INTERNAL_FAULT', retry: 'Again', scope: 'Feed', message: `the maintainer ended: ${why}` };
+      : {
+          code: 'INTERNAL_FAULT',
+          retry: 'Again',
+          scope: 'Feed',
+          message: `the maintainer ended: ${why}`,
+        };
   const shown = failure.detail?.['token'];
   if (failure.code === 'SINK_FENCED' && typeof shown === 'number' && feed.progressTs < 0) {
     // An earlier owner wrote with a higher epoch than this store knows (a new data directory, a restored backup).
@@ -272,7 +301,14 @@ function statusOf(feed: Feed, as: ChangefeedState, failure: Failure | null): Cha
     sourceMs: 0,
     appliedMs: 0,
     spanCount: 0,
-    counts: { rows: 0, transactions: 0, writtenRows: 0, ddl: 0, sourceBytes: 0, sourceTransactions: 0 },
+    counts: {
+      rows: 0,
+      transactions: 0,
+      writtenRows: 0,
+      ddl: 0,
+      sourceBytes: 0,
+      sourceTransactions: 0,
+    },
     failure,
     warnings: [],
   };
@@ -302,7 +338,13 @@ function epochKey(state: S, feed: Feed): string {
 }
 
 function callCoordination(id: string, request: CoordinationRequest): Effect {
-  return { kind: 'CallPort', port: 'coordination', request, answer: 'CoordinationAnswered', tag: id };
+  return {
+    kind: 'CallPort',
+    port: 'coordination',
+    request,
+    answer: 'CoordinationAnswered',
+    tag: id,
+  };
 }
 
 function report(status: ChangefeedStatus): Effect {

@@ -13,7 +13,12 @@ import { exitText, type Exit } from '#src/kernel/exit.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import { idOf, parentOf, type Ref } from '#src/kernel/ref.ts';
 import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
-import type { DispatcherFailed, DispatcherWatermark, ManagerMessage, ScheduleDispatcher } from '#src/protocol/manager.ts';
+import type {
+  DispatcherFailed,
+  DispatcherWatermark,
+  ManagerMessage,
+  ScheduleDispatcher,
+} from '#src/protocol/manager.ts';
 import type { DispatcherProps } from '../dispatcher/dispatcher.ts';
 
 /** What a dispatcher manager is started with. */
@@ -142,7 +147,8 @@ function spawn(state: S, message: ScheduleDispatcher, env: Env): Effect {
 
 function leastLoaded(state: S): string {
   const loads = new Map(state.props.workThreads.map((thread) => [thread, 0]));
-  for (const { thread } of state.dispatchers.values()) loads.set(thread, (loads.get(thread) ?? 0) + 1);
+  for (const { thread } of state.dispatchers.values())
+    loads.set(thread, (loads.get(thread) ?? 0) + 1);
   return [...loads].reduce((least, entry) => (entry[1] < least[1] ? entry : least))[0];
 }
 

@@ -20,6 +20,7 @@ import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { BlockInfo } from '#src/model/block.ts';
 import { Queue } from '#src/base/queue.ts';
+import { resumeOf } from '#src/model/lane-resume.ts';
 import type { SinkAnswer, SinkApplied, SinkRequest, SlotState } from '#src/ports/sink.ts';
 import type { DispatcherWatermark, ManagerMessage } from '#src/protocol/manager.ts';
 import type { DispatcherMessage, EventServiceMessage } from '#src/protocol/source.ts';
@@ -137,7 +138,11 @@ function signal(state: S, signal: Signal): Step<S> {
     case 'Terminated':
       return [
         state,
-        [unsubscribe(state), release(state), { kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }],
+        [
+          unsubscribe(state),
+          release(state),
+          { kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } },
+        ],
       ];
     case 'ChildStarted':
     case 'ChildRefused':
@@ -145,36 +150,32 @@ function signal(state: S, signal: Signal): Step<S> {
   }
 }
 
-/**
- * Where the lanes of the span stand. Up to `base` of the newest batch all lanes are complete; when some lane of that batch
- * did not commit it, the events in (base, newest] are applied again as final states.
- */
+/** Goes on where the lanes stand; what a cut batch may have left half applied is applied again as final states. */
 function becomeStreaming(state: S, lanes: readonly SlotState[], self: Ref): Step<S> {
-  const newestTs = lanes.reduce((max, lane) => Math.max(max, lane.ts), 0);
-  const newest = lanes.filter((lane) => lane.ts === newestTs);
-  const complete = newest.some((lane) => newest.length >= lane.lanes);
-  const afterTs = complete ? newestTs : Math.max(...newest.map((lane) => lane.base));
   const { span, creditBytes } = state.props;
+  const { startTs: afterTs, redoTs } = resumeOf(lanes, 0);
+  const recovering = redoTs > afterTs;
+  const subscribe = toService(state, {
+    kind: 'Subscribe',
+    span,
+    subscriber: self,
+    afterTs,
+    creditBytes,
+  });
+  const note: Effect = {
+    kind: 'Log',
+    level: 'warn',
+    event: 'lanes-recovering',
+    detail: { span, afterTs, untilTs: redoTs },
+  };
   return [
     {
       ...state,
-      phase: complete ? 'streaming' : 'recovering',
+      phase: recovering ? 'recovering' : 'streaming',
       appliedTs: afterTs,
-      recoverTs: newestTs,
+      recoverTs: redoTs,
     },
-    [
-      ...(complete
-        ? []
-        : [
-            {
-              kind: 'Log',
-              level: 'warn',
-              event: 'lanes-recovering',
-              detail: { span, afterTs, untilTs: newestTs },
-            } as Effect,
-          ]),
-      toService(state, { kind: 'Subscribe', span, subscriber: self, afterTs, creditBytes }),
-    ],
+    recovering ? [note, subscribe] : [subscribe],
   ];
 }
 
@@ -182,7 +183,9 @@ function becomeStreaming(state: S, lanes: readonly SlotState[], self: Ref): Step
 function applyNext(state: S, effects: readonly Effect[]): Step<S> {
   if (state.inFlight !== null || state.phase === 'raising') return [state, effects];
   const head = state.queue.peek();
-  const openEnds = state.openTs !== 0 && (head === undefined ? state.resolvedTs >= state.openTs : !head.info.continues);
+  const openEnds =
+    state.openTs !== 0 &&
+    (head === undefined ? state.resolvedTs >= state.openTs : !head.info.continues);
   if (openEnds) return apply(state, [], 'end', effects);
   if (head === undefined) return report(state, effects);
   const batch = state.phase === 'recovering' ? [state.queue.shift()!] : takeBatch(state);
@@ -216,7 +219,12 @@ function takeBatch(state: S): Held[] {
   return batch;
 }
 
-function apply(state: S, batch: readonly Held[], stage: InFlight['stage'], effects: readonly Effect[]): Step<S> {
+function apply(
+  state: S,
+  batch: readonly Held[],
+  stage: InFlight['stage'],
+  effects: readonly Effect[],
+): Step<S> {
   const { changefeed, span, token } = state.props;
   const byteCount = batch.reduce((sum, held) => sum + held.info.byteCount, 0);
   const lastTs = batch.at(-1)?.info.lastTs ?? state.openTs;

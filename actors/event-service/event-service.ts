@@ -16,7 +16,7 @@ import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { Position } from '#src/model/position.ts';
 import type { EventStoreAnswer, EventStoreRequest, StoredBlock } from '#src/ports/event-store.ts';
-import type { Routing } from '#src/ports/upstream.ts';
+import type { Routing } from '#src/model/start-at.ts';
 import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
 import type {
   Chunk,
@@ -38,10 +38,26 @@ export interface EventServiceProps {
 
 /** Private messages: answers of the event store and the tick. */
 export type EventServiceOwn =
-  | { readonly kind: 'AppendAnswered'; readonly tag: number; readonly outcome: Outcome<EventStoreAnswer> }
-  | { readonly kind: 'ReadAnswered'; readonly tag: string; readonly outcome: Outcome<EventStoreAnswer> }
-  | { readonly kind: 'CollectAnswered'; readonly tag: string; readonly outcome: Outcome<EventStoreAnswer> }
-  | { readonly kind: 'DiscardAnswered'; readonly tag: string; readonly outcome: Outcome<EventStoreAnswer> }
+  | {
+      readonly kind: 'AppendAnswered';
+      readonly tag: number;
+      readonly outcome: Outcome<EventStoreAnswer>;
+    }
+  | {
+      readonly kind: 'ReadAnswered';
+      readonly tag: string;
+      readonly outcome: Outcome<EventStoreAnswer>;
+    }
+  | {
+      readonly kind: 'CollectAnswered';
+      readonly tag: string;
+      readonly outcome: Outcome<EventStoreAnswer>;
+    }
+  | {
+      readonly kind: 'DiscardAnswered';
+      readonly tag: string;
+      readonly outcome: Outcome<EventStoreAnswer>;
+    }
   | { readonly kind: 'TickDue' };
 
 /** Everything an event service receives. */
@@ -107,7 +123,12 @@ function init(props: EventServiceProps): Step<S> {
   return [state, [tick]];
 }
 
-const tick: Effect = { kind: 'SetTimer', key: 'tick', afterMs: tickMs, message: { kind: 'TickDue' } };
+const tick: Effect = {
+  kind: 'SetTimer',
+  key: 'tick',
+  afterMs: tickMs,
+  message: { kind: 'TickDue' },
+};
 
 function receive(state: S, message: EventServiceInbox, env: Env): Step<S> {
   const effects: Effect[] = [];
@@ -187,7 +208,11 @@ function discardAfter(ts: number): Effect {
   return callStore({ kind: 'DiscardAfter', ts }, 'DiscardAnswered', '');
 }
 
-function callStore(request: EventStoreRequest, answer: EventServiceOwn['kind'], tag: string | number): Effect {
+function callStore(
+  request: EventStoreRequest,
+  answer: EventServiceOwn['kind'],
+  tag: string | number,
+): Effect {
   return { kind: 'CallPort', port: 'event-store', request, answer, tag };
 }
 
@@ -228,7 +253,11 @@ function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
   for (const block of blocks) pump(state, state.streams.get(block.info.span)!, effects);
   if (seen.length > 0) tell(state, { kind: 'SpansSeen', spans: seen }, effects);
   const { byteCount, transactionCount, resolved, commitMs } = chunk;
-  tell(state, { kind: 'ResolvedAdvanced', position: resolved, commitMs, byteCount, transactionCount }, effects);
+  tell(
+    state,
+    { kind: 'ResolvedAdvanced', position: resolved, commitMs, byteCount, transactionCount },
+    effects,
+  );
   if (chunk.ddl !== null) {
     // The barrier waits for every span: tell them now how far they are.
     tellResolved(state, effects);
@@ -347,7 +376,8 @@ function granted(state: S, message: GrantCredit, from: Ref, effects: Effect[]): 
   stream.appliedTs = Math.max(stream.appliedTs, message.appliedTs);
   pump(state, stream, effects);
   // Spans that waited for the common budget go first come first served.
-  for (const span of [...state.waiting]) {
+  const spans = Array.from(state.waiting);
+  for (const span of spans) {
     if (state.deliveredBytes >= state.quota / 4) break;
     state.waiting.delete(span);
     pump(state, state.streams.get(span)!, effects);
@@ -365,7 +395,8 @@ function pump(state: S, stream: SpanStream, effects: Effect[]): void {
   const blocks: StoredBlock[] = [];
   for (;;) {
     const block = stream.window.peek();
-    if (block === undefined || block.info.lastTs > state.resolved.ts || stream.creditBytes <= 0) break;
+    if (block === undefined || block.info.lastTs > state.resolved.ts || stream.creditBytes <= 0)
+      break;
     if (state.deliveredBytes >= state.quota / 4) {
       state.waiting.add(stream.span);
       break;
@@ -386,7 +417,12 @@ function deliver(state: S, stream: SpanStream, block: StoredBlock): void {
   state.deliveredBytes += block.info.byteCount;
 }
 
-function sendBlocks(state: S, stream: SpanStream, blocks: readonly StoredBlock[], effects: Effect[]): void {
+function sendBlocks(
+  state: S,
+  stream: SpanStream,
+  blocks: readonly StoredBlock[],
+  effects: Effect[],
+): void {
   if (blocks.length === 0) return;
   toSubscriber(
     stream,
@@ -450,7 +486,10 @@ function tellResolved(state: S, effects: Effect[]): void {
       continue;
     }
     const unsent = stream.window.peek();
-    const ts = unsent === undefined ? state.resolved.ts : Math.min(state.resolved.ts, unsent.info.firstTs - 1);
+    const ts =
+      unsent === undefined
+        ? state.resolved.ts
+        : Math.min(state.resolved.ts, unsent.info.firstTs - 1);
     if (ts <= stream.toldTs) continue;
     stream.toldTs = ts;
     toSubscriber(stream, { kind: 'Resolved', ts }, effects);
@@ -475,7 +514,9 @@ function tell(state: S, message: MaintainerMessage, effects: Effect[]): void {
 }
 
 function fail(state: S, outcome: Outcome<unknown>, effects: Effect[]): void {
-  const why = outcome.ok ? failure('STORE_FAILED', 'the event store gave no answer') : outcome.failure;
+  const why = outcome.ok
+    ? failure('STORE_FAILED', 'the event store gave no answer')
+    : outcome.failure;
   tell(state, { kind: 'SourceFailed', failure: { ...why, retry: 'Again' } }, effects);
 }
 
@@ -489,7 +530,9 @@ export const eventService: Behaviour<EventServiceState, EventServiceInbox, Event
     windowBytes: state.windowBytes,
     deliveredBytes: state.deliveredBytes,
     storedBytes: state.storedBytes,
-    behind: [...state.streams.values()].filter((stream) => stream.behind).map((stream) => stream.span),
+    behind: [...state.streams.values()]
+      .filter((stream) => stream.behind)
+      .map((stream) => stream.span),
     ddlHeld: state.ddlHeld,
     chunkHeld: state.chunkHeld,
   }),

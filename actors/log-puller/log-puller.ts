@@ -16,7 +16,8 @@ import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { Position, TimelineSegment } from '#src/model/position.ts';
-import type { Routing, StartAt, UpstreamAnswer, UpstreamRequest } from '#src/ports/upstream.ts';
+import type { UpstreamAnswer, UpstreamRequest } from '#src/ports/upstream.ts';
+import type { Routing, StartAt } from '#src/model/start-at.ts';
 import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
 import type { Chunk, LogPullerMessage, StartPulling } from '#src/protocol/source.ts';
 
@@ -27,7 +28,11 @@ export interface LogPullerProps {
 
 /** Private messages: answers of the upstream port and the back-off timer. */
 export type LogPullerOwn =
-  | { readonly kind: 'UpstreamAnswered'; readonly tag: number; readonly outcome: Outcome<UpstreamAnswer> }
+  | {
+      readonly kind: 'UpstreamAnswered';
+      readonly tag: number;
+      readonly outcome: Outcome<UpstreamAnswer>;
+    }
   | { readonly kind: 'BackoffDue' };
 
 /** Everything a log puller receives. */
@@ -210,9 +215,20 @@ function troubled(state: S, failure: Failure, env: Env): Step<S> {
   return [
     { ...state, phase: { at: 'backing-off', resume }, failureCount, troubled: true },
     [
-      { kind: 'Log', level: 'warn', event: 'upstream-trouble', detail: { code: failure.code, message: failure.message, afterMs } },
+      {
+        kind: 'Log',
+        level: 'warn',
+        event: 'upstream-trouble',
+        detail: { code: failure.code, message: failure.message, afterMs },
+      },
       ...(resume === 'open'
-        ? [{ kind: 'Send', to: state.eventService, message: { kind: 'DiscardIncomplete' } } as Effect]
+        ? [
+            {
+              kind: 'Send',
+              to: state.eventService,
+              message: { kind: 'DiscardIncomplete' },
+            } as Effect,
+          ]
         : []),
       ...toMaintainer(state, { kind: 'SourceTroubled', failure }),
       { kind: 'SetTimer', key: 'backoff', afterMs, message: { kind: 'BackoffDue' } },

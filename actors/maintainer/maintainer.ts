@@ -4,7 +4,7 @@
  *
  *     opening ──▶ raising ──▶ checking ──▶ grouping ──▶ saving ──▶ running ⇄ barrier (draining → saving → ddl → grouping)
  *        │           │            │            │           │          │
- *        └───────────┴────────────┴── failed ──┴───────────┴──────────┴──▶ finishing ──▶ ended
+ *        └───────────┴────────────┴── failed ──┴───────────┴──────────┴──▶ (stopping ──▶) finishing ──▶ ended
  *
  * Promises: the checkpoint never passes a change that is not committed downstream (P2); tokens rise with every
  * assignment (I-7); a DDL runs when everything before it is applied and nothing after it has been read; before it
@@ -20,8 +20,12 @@ import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { Checkpoint, DdlEvent, Position, TimelineSegment } from '#src/model/position.ts';
 import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
-import type { Routing } from '#src/ports/upstream.ts';
-import type { ChangefeedConfig, ChangefeedCounts, ChangefeedState } from '#src/protocol/changefeed.ts';
+import type { Routing } from '#src/model/start-at.ts';
+import type {
+  ChangefeedConfig,
+  ChangefeedCounts,
+  ChangefeedState,
+} from '#src/protocol/changefeed.ts';
 import type { MaintainerHeartbeat } from '#src/protocol/coordinator.ts';
 import type {
   DdlReached,
@@ -49,6 +53,7 @@ export interface MaintainerProps {
 export type MaintainerOwn =
   | { readonly kind: 'SinkAnswered'; readonly tag: SinkCall; readonly outcome: Outcome<SinkAnswer> }
   | { readonly kind: 'TickDue' }
+  | { readonly kind: 'StopDue' }
   | { readonly kind: 'RescheduleDue'; readonly span: string };
 
 /** Everything a maintainer receives. */
@@ -65,6 +70,8 @@ type Phase =
       readonly ddl: DdlEvent;
       readonly resolved: Position;
     }
+  /** Asked to stop: nothing more is read, and what was read is applied, as far as `stopDrainMs` allows. */
+  | { readonly at: 'stopping' }
   /** The last checkpoint is being saved. */
   | { readonly at: 'finishing'; readonly as: ChangefeedState; readonly failure: Failure | null }
   | { readonly at: 'ended' };
@@ -108,6 +115,8 @@ const tickMs = 50;
 const saveEveryMs = 500;
 /** A span whose dispatcher is lost more often in a row, without progress, fails the feed. */
 const lossCountMax = 8;
+/** How long a stop waits for what was read to be applied. */
+const stopDrainMs = 8_000;
 const tokenAssignments = 2 ** 20;
 
 function init(props: MaintainerProps, env: Env): Step<S> {
@@ -128,7 +137,14 @@ function init(props: MaintainerProps, env: Env): Step<S> {
     isRaised: false,
     saving: null,
     savedAtMs: env.now(),
-    counts: { rows: 0, transactions: 0, writtenRows: 0, ddl: 0, sourceBytes: 0, sourceTransactions: 0 },
+    counts: {
+      rows: 0,
+      transactions: 0,
+      writtenRows: 0,
+      ddl: 0,
+      sourceBytes: 0,
+      sourceTransactions: 0,
+    },
     sourceMs: 0,
     appliedMs: 0,
     warnings: [],
@@ -147,7 +163,12 @@ function init(props: MaintainerProps, env: Env): Step<S> {
   ];
 }
 
-const tick: Effect = { kind: 'SetTimer', key: 'tick', afterMs: tickMs, message: { kind: 'TickDue' } };
+const tick: Effect = {
+  kind: 'SetTimer',
+  key: 'tick',
+  afterMs: tickMs,
+  message: { kind: 'TickDue' },
+};
 
 function receive(state: S, message: MaintainerInbox, env: Env): Step<S> {
   if (state.phase.at === 'ended') return [state, []];
@@ -155,6 +176,8 @@ function receive(state: S, message: MaintainerInbox, env: Env): Step<S> {
     case 'SinkAnswered':
       return sinkAnswered(state, message.tag, message.outcome, env);
     case 'StopMaintainer':
+      return becomeStopping(state, env);
+    case 'StopDue':
       return becomeFinishing(state, 'stopped', null);
     case 'SourceChecked':
       return sourceChecked(state, message);
@@ -173,7 +196,7 @@ function receive(state: S, message: MaintainerInbox, env: Env): Step<S> {
     case 'DispatcherLost':
       return dispatcherLost(state, message);
     case 'RescheduleDue':
-      return state.phase.at === 'running' || state.phase.at === 'barrier'
+      return ['running', 'barrier', 'stopping'].includes(state.phase.at)
         ? scheduleAll(state, [message.span])
         : [state, []];
     case 'TickDue':
@@ -194,7 +217,9 @@ function signal(state: S, signal: Signal, env: Env): Step<S> {
       return becomeFinishing(
         state,
         'failed',
-        failureOf('INTERNAL_FAULT', 'a part of the changefeed ended; it starts again', { retry: 'Again' }),
+        failureOf('INTERNAL_FAULT', 'a part of the changefeed ended; it starts again', {
+          retry: 'Again',
+        }),
       );
   }
 }
@@ -241,7 +266,11 @@ function becomeChecking(state: S, checkpoint: Checkpoint | null): Step<S> {
   const startAt =
     checkpoint === null
       ? state.props.config.startAt
-      : ({ kind: 'position', position: checkpoint.position, timeline: checkpoint.timeline } as const);
+      : ({
+          kind: 'position',
+          position: checkpoint.position,
+          timeline: checkpoint.timeline,
+        } as const);
   return [
     {
       ...state,
@@ -396,11 +425,15 @@ function advance(state: S, env: Env): Step<S> {
   for (const watermark of state.watermarks.values()) if (watermark < ts) ts = watermark;
   const checkpoint = state.history.takeUpTo(ts) ?? state.checkpoint;
   const progressed = checkpoint !== null && checkpoint.ts > (state.checkpoint?.ts ?? -1);
-  const next: S = progressed ? { ...state, checkpoint, progressAtMs: env.now(), trouble: null } : state;
+  const next: S = progressed
+    ? { ...state, checkpoint, progressAtMs: env.now(), trouble: null }
+    : state;
   const { phase } = next;
   if (phase.at === 'barrier' && phase.step === 'draining' && ts >= phase.resolved.ts) {
     return save({ ...next, phase: { ...phase, step: 'saving' } }, phase.resolved, env);
   }
+  if (phase.at === 'stopping' && ts >= (next.resolved?.ts ?? 0))
+    return becomeFinishing(next, 'stopped', null);
   return caughtUp(next) ? becomeFinishing(next, 'finished', null) : [next, []];
 }
 
@@ -414,7 +447,8 @@ function dispatcherLost(state: S, message: DispatcherLost): Step<S> {
   const { span, failure } = message;
   const lossCount = (state.losses.get(span) ?? 0) + 1;
   state.losses.set(span, lossCount);
-  if (failure.retry === 'Never' || lossCount > lossCountMax) return becomeFinishing(state, 'failed', failure);
+  if (failure.retry === 'Never' || lossCount > lossCountMax)
+    return becomeFinishing(state, 'failed', failure);
   const afterMs = Math.min(5_000, 50 * 2 ** lossCount);
   const reschedule: MaintainerOwn = { kind: 'RescheduleDue', span };
   return [
@@ -483,6 +517,20 @@ function saved(state: S, env: Env): Step<S> {
 
 // ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** A running feed applies what it has read, so that it stops at one position in all tables; others end at once. */
+function becomeStopping(state: S, env: Env): Step<S> {
+  if (state.phase.at !== 'running') return becomeFinishing(state, 'stopped', null);
+  const [next, effects] = advance({ ...state, phase: { at: 'stopping' } }, env);
+  return [
+    next,
+    [
+      toPuller(state, { kind: 'CloseSource' }),
+      { kind: 'SetTimer', key: 'stop', afterMs: stopDrainMs, message: { kind: 'StopDue' } },
+      ...effects,
+    ],
+  ];
+}
+
 /** Stops the source, saves the last checkpoint, then ends. */
 function becomeFinishing(state: S, as: ChangefeedState, failure: Failure | null): Step<S> {
   if (state.phase.at === 'finishing' || state.phase.at === 'ended') return [state, []];
@@ -495,7 +543,11 @@ function becomeFinishing(state: S, as: ChangefeedState, failure: Failure | null)
     const [ended, effects] = end(next, as, failure);
     return [ended, [...close, ...effects]];
   }
-  const checkpoint: Checkpoint = { version: 1, position: state.checkpoint, timeline: state.timeline };
+  const checkpoint: Checkpoint = {
+    version: 1,
+    position: state.checkpoint,
+    timeline: state.timeline,
+  };
   return [
     { ...next, saving: state.checkpoint },
     [...close, callSink({ kind: 'SaveCheckpoint', ...feedSlot(state), checkpoint }, 'save')],
@@ -514,13 +566,17 @@ function end(state: S, as: ChangefeedState, failure: Failure | null): Step<S> {
 function ticked(state: S, env: Env): Step<S> {
   const effects: Effect[] = [tick];
   let next = state;
-  const idle = state.checkpoint !== null && state.checkpoint.ts === state.resolved?.ts && state.trouble === null;
+  const idle =
+    state.checkpoint !== null &&
+    state.checkpoint.ts === state.resolved?.ts &&
+    state.trouble === null;
   if (idle) next = { ...next, progressAtMs: env.now() };
   else if (env.now() - state.progressAtMs > state.props.config.stuckAfterMs) {
     const why = state.trouble ?? failureOf('INTERNAL_FAULT', `no progress while ${stageOf(state)}`);
     return becomeFinishing(state, 'failed', { ...why, retry: 'Never' });
   }
-  const due = next.checkpoint !== null && next.checkpoint.ts > next.savedTs && next.phase.at === 'running';
+  const due =
+    next.checkpoint !== null && next.checkpoint.ts > next.savedTs && next.phase.at === 'running';
   if (due && next.saving === null && env.now() - next.savedAtMs >= saveEveryMs) {
     const [afterSave, saveEffects] = save(next, next.checkpoint!, env);
     next = afterSave;

@@ -85,6 +85,7 @@ export class Tree {
   readonly #work = new Queue<Work>();
   #waitingFor: CellNode | null = null;
   #cancelWait: (() => void) | null = null;
+  #booted: (() => void) | null = null;
   #closing = false;
   #over = false;
 
@@ -93,8 +94,9 @@ export class Tree {
     this.#root = this.#build(plan, plan.id) as TeamNode;
   }
 
-  /** Starts all cells of the plan, left to right. */
-  boot(): void {
+  /** Starts all cells of the plan, left to right; `booted` is called once they have been started. */
+  boot(booted: () => void): void {
+    this.#booted = booted;
     for (const node of cellsOf(this.#root)) this.#push({ kind: 'start', node });
   }
 
@@ -240,6 +242,8 @@ export class Tree {
       const work = this.#work.shift();
       if (work === undefined) {
         if (this.#closing) this.#finish({ kind: 'shutdown' });
+        this.#booted?.();
+        this.#booted = null;
         return;
       }
       if (work.kind === 'start') this.#startNode(work.node);

@@ -175,7 +175,11 @@ export class BlockWriter {
     const view = new DataView(openBytes.buffer);
     const transactionEnd = recordHeaderBytes + view.getUint32(0, true);
     const older = tables.filter((table) => table.at < this.#openAt).map((table) => table.bytes);
-    for (const part of [openBytes.subarray(0, transactionEnd), ...older, openBytes.subarray(transactionEnd)]) {
+    for (const part of [
+      openBytes.subarray(0, transactionEnd),
+      ...older,
+      openBytes.subarray(transactionEnd),
+    ]) {
       this.#append(part);
     }
     this.#openAt = blockHeaderBytes;
@@ -196,7 +200,10 @@ export class BlockWriter {
     this.#length += part.byteLength;
   }
 
-  #finishBlock(unfinished: boolean): { readonly info: BlockInfo; readonly bytes: Uint8Array<ArrayBuffer> } {
+  #finishBlock(unfinished: boolean): {
+    readonly info: BlockInfo;
+    readonly bytes: Uint8Array<ArrayBuffer>;
+  } {
     this.#view.setUint32(0, magic, true);
     this.#view.setUint32(
       4,

@@ -3,7 +3,7 @@
  * instance lives on each work thread (dispatchers' transactions) and one beside the maintainer (raise, DDL, checkpoint).
  */
 import type { Checkpoint, DdlEvent } from '../model/position.ts';
-import type { Routing } from './upstream.ts';
+import type { Routing } from '../model/start-at.ts';
 import type { Port } from './port.ts';
 
 /** What a lane of a slot has committed. */

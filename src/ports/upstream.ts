@@ -4,26 +4,8 @@
  */
 import type { BlockInfo } from '../model/block.ts';
 import type { DdlEvent, Position, TimelineSegment } from '../model/position.ts';
+import type { Routing, StartAt } from '../model/start-at.ts';
 import type { Port } from './port.ts';
-
-/** Where to start: the newest position, the oldest still in the log, a GTID the user gave, or a stored place. */
-export type StartAt =
-  | { readonly kind: 'now' }
-  | { readonly kind: 'oldest' }
-  | { readonly kind: 'gtid'; readonly gtid: string }
-  | {
-      readonly kind: 'position';
-      readonly position: Position;
-      readonly timeline: readonly TimelineSegment[];
-    };
-
-/** Which tables to read, and which span each belongs to. */
-export interface Routing {
-  /** `schema.table` rules with `*` and `?` wildcards and `!`; the last match wins (FEATURES 1.6). */
-  readonly rules: readonly string[];
-  /** Span of tables that are not alone in theirs: table span name → span. */
-  readonly groups: Readonly<Record<string, string>>;
-}
 
 /** Requests of the port. */
 export type UpstreamRequest =

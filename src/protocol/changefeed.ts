@@ -1,7 +1,7 @@
 /** What the control plane says about a changefeed: its configuration as actors need it, and its status. */
 import type { Failure } from '../base/failure.ts';
 import type { Position } from '../model/position.ts';
-import type { StartAt } from '../ports/upstream.ts';
+import type { StartAt } from '../model/start-at.ts';
 
 /** A changefeed as its maintainer needs it: plain data, no credentials (ports hold those). */
 export interface ChangefeedConfig {

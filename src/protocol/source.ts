@@ -3,7 +3,7 @@ import type { BlockInfo } from '../model/block.ts';
 import type { DdlEvent, Position, TimelineSegment } from '../model/position.ts';
 import type { Guards } from '../kernel/behaviour.ts';
 import type { Ref } from '../kernel/ref.ts';
-import type { Routing, StartAt } from '../ports/upstream.ts';
+import type { Routing, StartAt } from '../model/start-at.ts';
 
 /** Messages to the log puller. */
 export type LogPullerMessage = OpenSource | StartPulling | ChunkTaken | CloseSource;

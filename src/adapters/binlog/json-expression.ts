@@ -39,12 +39,12 @@ export function writeJsonExpression(
   const root = document.root(start, end);
   try {
     if (root === null) {
-      out.ascii("CAST('null' AS JSON)");
+      out.ascii("CAST(_utf8mb4'null' AS JSON)");
     } else if (isScalarWithType(root)) {
       // There is no cast from every SQL type to JSON, but every type may stand in an array.
       out.ascii('JSON_EXTRACT(JSON_ARRAY(');
       writePlace(out, document, root, 0);
-      out.ascii("),'$[0]')");
+      out.ascii("),_utf8mb4'$[0]')");
     } else {
       writePlace(out, document, root, 0);
     }
@@ -201,7 +201,7 @@ function writeHexBytes(out: ByteWriter, bytes: Uint8Array): void {
 const tableBefore = '(SELECT c FROM JSON_TABLE(JSON_ARRAY(';
 
 function tableAfter(type: string): string {
-  return `),'$[0]' COLUMNS (c ${type} PATH '$')) AS t)`;
+  return `),_utf8mb4'$[0]' COLUMNS (c ${type} PATH _utf8mb4'$')) AS t)`;
 }
 
 /**

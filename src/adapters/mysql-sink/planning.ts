@@ -1,7 +1,7 @@
 import { BatchPlanner } from './batch/batch-planner.ts';
 import { TableCatalog } from './batch/table-catalog.ts';
 
-import type { Routing } from '#src/ports/upstream.ts';
+import type { Routing } from '#src/model/start-at.ts';
 import type { BatchInput, BatchPlan } from './batch/batch.ts';
 
 /** Blocks to statements, with what is known of the downstream's tables. */

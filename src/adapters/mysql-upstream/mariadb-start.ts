@@ -1,6 +1,6 @@
 import { fail } from '../../base/failure.ts';
 import type { Position } from '../../model/position.ts';
-import type { StartAt } from '../../ports/upstream.ts';
+import type { StartAt } from '../../model/start-at.ts';
 import {
   parseMariadbGtids,
   printMariadbGtid,

@@ -1,6 +1,6 @@
 import { fail } from '../../base/failure.ts';
 import type { Position, TimelineSegment } from '../../model/position.ts';
-import type { StartAt } from '../../ports/upstream.ts';
+import type { StartAt } from '../../model/start-at.ts';
 import { GtidSet } from '../binlog/stream/gtid-set.ts';
 import { fileNumber } from '../binlog/stream/rotate-event.ts';
 import { gtidsBefore, listBinaryLogs, logEnd } from './binary-logs.ts';

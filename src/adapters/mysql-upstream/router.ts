@@ -1,6 +1,6 @@
 import { tableSpan, type TableName } from '../../model/span.ts';
 import { compileTableFilter, type TableFilter } from '../../model/table-filter.ts';
-import type { Routing } from '../../ports/upstream.ts';
+import type { Routing } from '../../model/start-at.ts';
 
 /** Where the rows of one table go. */
 export interface Route {

@@ -1,6 +1,7 @@
 import { FailureError } from '../../base/failure.ts';
 import type { Log } from '../../ports/log.ts';
-import type { StartAt, UpstreamChecked } from '../../ports/upstream.ts';
+import type { UpstreamChecked } from '../../ports/upstream.ts';
+import type { StartAt } from '../../model/start-at.ts';
 import { checkGrants } from './grants-check.ts';
 import { resolveMariadbStart } from './mariadb-start.ts';
 import { resolveMysqlStart } from './mysql-start.ts';

@@ -2,7 +2,7 @@ import { assert } from '#src/base/assert.ts';
 import { type BlockInfo, BlockWriter } from '#src/model/block.ts';
 import { tableSpan } from '#src/model/span.ts';
 import { type TableFilter, compileTableFilter } from '#src/model/table-filter.ts';
-import type { Routing } from '#src/ports/upstream.ts';
+import type { Routing } from '#src/model/start-at.ts';
 import {
   RowEventWriter,
   type WriterTable,

@@ -6,13 +6,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { visitBlock } from '#src/model/block.ts';
 import type { Failure } from '#src/base/failure.ts';
 import type { Position, TimelineSegment } from '#src/model/position.ts';
-import type {
-  Routing,
-  StartAt,
-  UpstreamChecked,
-  UpstreamChunk,
-  UpstreamPort,
-} from '#src/ports/upstream.ts';
+import type { UpstreamChecked, UpstreamChunk, UpstreamPort } from '#src/ports/upstream.ts';
+import type { Routing, StartAt } from '#src/model/start-at.ts';
 
 /** All tables, each a span of its own. */
 export const allTables: Routing = { rules: ['*.*'], groups: {} };

@@ -1,0 +1,78 @@
+/** A changefeed's configuration file (TOML, TiCDC's keys where the meaning is the same): all problems in one Failure. */
+import { readFileSync } from 'node:fs';
+import { parse } from 'smol-toml';
+import { z } from 'zod';
+import { fail } from '../base/failure.ts';
+
+const schema = z.strictObject({
+  'memory-quota': z
+    .int()
+    .min(16 * 2 ** 20)
+    .max(2 ** 40)
+    .default(128 * 2 ** 20)
+    .describe('bytes that all queues of the feed may hold together'),
+  'changefeed-error-stuck-duration': z
+    .string()
+    .regex(/^\d+(s|m|h)$/, 'a number with s, m or h, e.g. 30m')
+    .default('30m')
+    .describe('without progress for this long the feed is failed'),
+  filter: z
+    .strictObject({
+      rules: z
+        .array(z.string())
+        .min(1)
+        .default(['*.*'])
+        .describe('table filter rules, the last match wins'),
+    })
+    .prefault({}),
+  sink: z
+    .strictObject({
+      'lane-count': z
+        .int()
+        .min(1)
+        .max(64)
+        .default(2)
+        .describe('transactions of one table that may commit side by side'),
+    })
+    .prefault({}),
+});
+
+/** What the file says, with defaults filled in. Bytes and milliseconds. */
+export interface ChangefeedFile {
+  readonly memoryQuota: number;
+  readonly stuckAfterMs: number;
+  readonly rules: readonly string[];
+  readonly laneCount: number;
+}
+
+const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
+
+/** Reads `path`, or the defaults when it is undefined; CONFIG_INVALID lists every problem with its key. */
+export function readChangefeedFile(path: string | undefined): ChangefeedFile {
+  const parsed = schema.safeParse(path === undefined ? {} : readToml(path));
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(
+      (issue) => `${issue.path.join('.') || 'file'}: ${issue.message}`,
+    );
+    return fail('CONFIG_INVALID', `${path ?? 'configuration'}: ${problems.join('; ')}`);
+  }
+  const { filter, sink, ...rest } = parsed.data;
+  const stuck = rest['changefeed-error-stuck-duration'];
+  return {
+    memoryQuota: rest['memory-quota'],
+    stuckAfterMs: Number.parseInt(stuck, 10) * unitMs[stuck.at(-1) as keyof typeof unitMs],
+    rules: filter.rules,
+    laneCount: sink['lane-count'],
+  };
+}
+
+function readToml(path: string): unknown {
+  try {
+    return parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    return fail(
+      'CONFIG_INVALID',
+      `${path}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}

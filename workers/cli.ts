@@ -1,0 +1,115 @@
+/** The command line (DESIGN §17): reads options, runs one command, ends with its exit status. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { plan } from '#actors/plan.ts';
+import { FailureError } from '#src/base/failure.ts';
+import { printPlan } from '#src/kernel/plan.ts';
+import { demo } from './demo.ts';
+import { diff } from './diff-command.ts';
+import { replicate } from './replicate-command.ts';
+
+/** Exit statuses of DESIGN §17. */
+const exitStatus = { done: 0, failed: 1, usage: 2 } as const;
+
+const { version } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as {
+  readonly version: string;
+};
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('must be a whole number from 1.');
+  return value;
+}
+
+const logLevel = (): Option =>
+  new Option('--log-level <level>', 'how much is logged on standard error')
+    .choices(['debug', 'info', 'warn', 'error', 'silent'])
+    .default('warn');
+const json = (): Option =>
+  new Option('--json', 'JSON lines on standard output; the last line is the result');
+
+function build(finish: (status: number) => void): Command {
+  const program = new Command('sluice')
+    .description('Change data capture for MariaDB and MySQL')
+    .version(version)
+    .exitOverride()
+    .showHelpAfterError();
+  program
+    .command('demo')
+    .description('replicate a generated workload into SQLite and prove the copy')
+    .option('--seconds <n>', 'how long to run', wholeNumber, 10)
+    .option('--workload <kind>', 'bank, insert, hot, or a workload:// URI', 'bank')
+    .addOption(json())
+    .addOption(logLevel())
+    .action(async (options) => finish(await demo(options)));
+  program
+    .command('replicate')
+    .description('copy every committed change of one database server to another')
+    .requiredOption('--upstream <uri>', 'mysql://user:password@host:port/ or workload://')
+    .requiredOption(
+      '--sink-uri <uri>',
+      'mysql://user:password@host:port/, sqlite:///path or blackhole://',
+    )
+    .option('-i, --changefeed-id <id>', 'name under which the downstream keeps the position')
+    .option('--config <file>', 'changefeed configuration (TOML)')
+    .option(
+      '--start <where>',
+      'now, oldest or a GTID; a stored position of the same changefeed wins',
+      'now',
+    )
+    .option('--until-caught-up', 'end when the position that is newest now is applied', false)
+    .option('--workers <n>', 'work threads; default: cores - 1', wholeNumber)
+    .option('--data-dir <dir>', 'event store and epochs; default: a temporary directory')
+    .addOption(json())
+    .addOption(logLevel())
+    .action(async (options) => finish(await replicate(options)));
+  program
+    .command('diff')
+    .description('compare upstream and downstream, row by row, by checksums')
+    .requiredOption('--upstream <uri>', 'mysql://user:password@host:port/')
+    .requiredOption('--sink-uri <uri>', 'mysql://user:password@host:port/')
+    .option('--config <file>', 'changefeed configuration (TOML): its filter rules apply')
+    .addOption(json())
+    .action(async (options) => finish(await diff(options)));
+  program
+    .command('plan')
+    .description('print the supervision tree')
+    .action(() => {
+      process.stdout.write(`${printPlan(plan)}\n`);
+      finish(exitStatus.done);
+    });
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => {
+      process.stdout.write(`${version}\n`);
+      finish(exitStatus.done);
+    });
+  return program;
+}
+
+async function main(): Promise<void> {
+  let status: number = exitStatus.done;
+  try {
+    await build((given) => (status = given)).parseAsync();
+  } catch (error) {
+    status = statusOf(error);
+  }
+  process.exitCode = status;
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof CommanderError)
+    return error.exitCode === 0 ? exitStatus.done : exitStatus.usage;
+  if (!(error instanceof FailureError)) throw error;
+  const { code, message } = error.failure;
+  if (process.argv.includes('--json')) {
+    process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
+  } else process.stderr.write(`sluice: ${code}: ${message}\n`);
+  return code === 'CONFIG_INVALID' ? exitStatus.usage : exitStatus.failed;
+}
+
+await main();

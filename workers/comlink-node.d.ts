@@ -1,0 +1,7 @@
+/** comlink ships its Node adapter without types for the ES module. */
+declare module 'comlink/dist/esm/node-adapter.mjs' {
+  import type { MessagePort } from 'node:worker_threads';
+  import type { Endpoint } from 'comlink';
+
+  export default function nodeEndpoint(port: MessagePort): Endpoint;
+}

@@ -1,0 +1,53 @@
+/** `sluice diff`: compares two servers and names the rows that differ. */
+import { diffDatabases } from '#src/adapters/diff/diff-databases.ts';
+import type { DiffResult, RowDifference } from '#src/adapters/diff/diff-result.ts';
+import { readChangefeedFile } from '#src/config/changefeed-file.ts';
+
+/** Options of the command line. */
+export interface DiffCommandOptions {
+  readonly upstream: string;
+  readonly sinkUri: string;
+  readonly config?: string;
+  readonly json?: boolean;
+}
+
+/** Compares and prints; exit status 0 when equal, 1 when not. */
+export async function diff(options: DiffCommandOptions): Promise<number> {
+  const { rules } = readChangefeedFile(options.config);
+  const result = await diffDatabases({
+    upstreamUri: options.upstream,
+    sinkUri: options.sinkUri,
+    rules,
+  });
+  if (options.json === true)
+    process.stdout.write(`${JSON.stringify({ ok: result.equal, ...result })}\n`);
+  else print(result);
+  return result.equal ? 0 : 1;
+}
+
+function print(result: DiffResult): void {
+  for (const table of result.tables) {
+    if (table.state === 'equal') continue;
+    process.stdout.write(
+      `${table.state.padEnd(9)} ${table.table}: ${table.differenceCount} rows\n`,
+    );
+    for (const line of table.definition) process.stdout.write(`    ${line}\n`);
+  }
+  for (const row of result.differences) process.stdout.write(`  ${rowText(row)}\n`);
+  const more = result.truncated ? ' or more' : '';
+  process.stdout.write(
+    result.equal
+      ? `equal: ${result.rowsCompared} rows in ${result.tables.length} tables\n`
+      : `different: ${result.differenceCount}${more} rows; ${result.rowsCompared} rows in ${result.tables.length} tables compared\n`,
+  );
+}
+
+function rowText(row: RowDifference): string {
+  const key =
+    row.key === null
+      ? `row ${row.digest ?? ''}`
+      : Object.entries(row.key)
+          .map(([column, value]) => `${column}=${value ?? 'NULL'}`)
+          .join(', ');
+  return `${row.kind} ${row.table} ${key}${row.count > 1 ? ` (${row.count} copies)` : ''}`;
+}

@@ -1,0 +1,107 @@
+/** Which adapter stands behind which port, by URI scheme. The only file where the process meets its adapters. */
+import { join } from 'node:path';
+import { fail, FailureError } from '#src/base/failure.ts';
+import { openBlackholeSink } from '#src/adapters/blackhole-sink/blackhole-sink.ts';
+import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
+import { openLmdbEventStore } from '#src/adapters/lmdb-event-store/lmdb-event-store.ts';
+import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
+import { openMysqlUpstream } from '#src/adapters/mysql-upstream/mysql-upstream.ts';
+import { openSqliteSink } from '#src/adapters/sqlite-sink/sqlite-sink.ts';
+import { openWorkloadUpstream } from '#src/adapters/workload/workload-upstream.ts';
+import { parseWorkloadUri } from '#src/adapters/workload/workload-uri.ts';
+import { parseDatabaseUri } from '#src/config/uri.ts';
+import type { Log } from '#src/ports/log.ts';
+import type { Gate } from './gate.ts';
+import type { CaptureSettings } from './settings.ts';
+import type { AnyPort } from './thread-host.ts';
+
+/** Factories of the ports a thread may call; each opens on first use. */
+export function openPorts(
+  settings: CaptureSettings,
+  gate: Gate,
+  log: Log,
+): Record<string, () => AnyPort> {
+  const { dataDirectory } = settings;
+  return {
+    upstream: () => openUpstream(settings, log) as AnyPort,
+    sink: () => openSink(settings, gate, log) as AnyPort,
+    'event-store': () =>
+      openLmdbEventStore({
+        directory: join(dataDirectory, 'events'),
+        log,
+        // The event service stops reading well before this.
+        byteCountMax: settings.storeBytesMax * 2,
+      }) as AnyPort,
+    coordination: () =>
+      openEmbeddedCoordination({
+        directory: settings.isTemporary ? null : join(dataDirectory, 'coordination'),
+      }) as AnyPort,
+  };
+}
+
+const upstreamSchemes = ['mysql', 'mariadb', 'workload'];
+const sinkSchemes = ['mysql', 'mariadb', 'sqlite', 'blackhole'];
+
+/** CONFIG_INVALID with every problem of both URIs, before any thread starts. */
+export function checkUris(upstreamUri: string, sinkUri: string): void {
+  const problems: string[] = [];
+  const check = (option: string, uri: string, schemes: readonly string[]): void => {
+    const scheme = schemeOf(uri);
+    if (!schemes.includes(scheme)) {
+      problems.push(
+        `${option}: unknown scheme; use ${schemes.map((one) => `${one}://`).join(', ')}`,
+      );
+    } else if (scheme === 'mysql' || scheme === 'mariadb') {
+      const parsed = attempt(() => parseDatabaseUri(uri));
+      if (parsed !== null) problems.push(`${option}: ${parsed}`);
+    } else if (scheme === 'workload') {
+      const parsed = attempt(() => parseWorkloadUri(uri));
+      if (parsed !== null) problems.push(`${option}: ${parsed}`);
+    }
+  };
+  check('--upstream', upstreamUri, upstreamSchemes);
+  check('--sink-uri', sinkUri, sinkSchemes);
+  if (problems.length > 0) fail('CONFIG_INVALID', problems.join('; '));
+}
+
+function attempt(run: () => unknown): string | null {
+  try {
+    run();
+    return null;
+  } catch (error) {
+    if (error instanceof FailureError) return error.failure.message;
+    throw error;
+  }
+}
+
+function openUpstream(settings: CaptureSettings, log: Log): unknown {
+  const uri = settings.upstreamUri;
+  return schemeOf(uri) === 'workload'
+    ? openWorkloadUpstream({ uri, log })
+    : openMysqlUpstream({ uri, log });
+}
+
+function openSink(settings: CaptureSettings, gate: Gate, log: Log): unknown {
+  const { sinkUri: uri, captureId: owner, laneCount } = settings;
+  switch (schemeOf(uri)) {
+    case 'sqlite':
+      return openSqliteSink({ uri, log, gate });
+    case 'blackhole':
+      return openBlackholeSink({ log });
+    default:
+      return openMysqlSink({
+        uri,
+        log,
+        gate,
+        owner,
+        laneCount,
+        connectionCount: Math.max(2, laneCount),
+      });
+  }
+}
+
+/** The scheme of a URI, lower case; empty when it has none. */
+export function schemeOf(uri: string): string {
+  const cut = uri.indexOf('://');
+  return cut < 0 ? '' : uri.slice(0, cut).toLowerCase();
+}

@@ -1,0 +1,50 @@
+/** `sluice replicate`: one changefeed in this process, until it has caught up or is told to stop. */
+import { readChangefeedFile } from '#src/config/changefeed-file.ts';
+import type { StartAt } from '#src/model/start-at.ts';
+import { Progress } from './progress.ts';
+import { Replication } from './replication.ts';
+
+/** Options of the command line. */
+export interface ReplicateOptions {
+  readonly upstream: string;
+  readonly sinkUri: string;
+  readonly changefeedId?: string;
+  readonly config?: string;
+  readonly start: string;
+  readonly untilCaughtUp: boolean;
+  readonly workers?: number;
+  readonly dataDir?: string;
+  readonly json?: boolean;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+}
+
+/** Replicates; the exit status (DESIGN §17). */
+export async function replicate(options: ReplicateOptions): Promise<number> {
+  const file = readChangefeedFile(options.config);
+  const progress = new Progress(options.json === true);
+  const replication = await Replication.start({
+    upstreamUri: options.upstream,
+    sinkUri: options.sinkUri,
+    startAt: startOf(options.start),
+    untilCaughtUp: options.untilCaughtUp,
+    rules: file.rules,
+    memoryQuota: file.memoryQuota,
+    stuckAfterMs: file.stuckAfterMs,
+    laneCount: file.laneCount,
+    logLevel: options.logLevel,
+    onStatus: (status) => progress.status(status),
+    ...(options.changefeedId === undefined ? {} : { changefeedId: options.changefeedId }),
+    ...(options.workers === undefined ? {} : { workThreadCount: options.workers }),
+    ...(options.dataDir === undefined ? {} : { dataDirectory: options.dataDir }),
+  });
+  process.once('SIGINT', () => replication.stop());
+  process.once('SIGTERM', () => replication.stop());
+  const result = await replication.result;
+  progress.result(result);
+  if (result.ok) return 0;
+  return result.status.failure?.code === 'SINK_FENCED' ? 3 : 1;
+}
+
+function startOf(text: string): StartAt {
+  return text === 'now' || text === 'oldest' ? { kind: text } : { kind: 'gtid', gtid: text };
+}
