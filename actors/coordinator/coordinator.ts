@@ -236,7 +236,8 @@ function heartbeat(state: S, status: ChangefeedStatus, env: Env): Step<S> {
     ...(progressed ? { progressTs: ts, progressAtMs: env.now(), failureCount: 0 } : {}),
   });
   // The last word is reported when the maintainer is gone, together with what follows from it.
-  return isLastWord(status.state) ? [next, []] : [next, [report(status)]];
+  if (!isLastWord(status.state)) return [next, [report(status)]];
+  return [next, [{ kind: 'Stop', target: env.from, exit: { kind: 'normal' } }]];
 }
 
 function isLastWord(state: ChangefeedState): boolean {

@@ -59,6 +59,8 @@ interface InFlight {
   readonly byteCount: number;
   readonly stage: 'whole' | 'begin' | 'more' | 'end';
   readonly lastTs: number;
+  /** What the sink must answer at least; 0 when it may find nothing to do. */
+  readonly expectTs: number;
 }
 
 /** The state; the queue is mutated in place. */
@@ -248,12 +250,12 @@ function apply(
     state.queue.clear();
     for (const held of [...batch, ...rest]) state.queue.push(held);
     return [
-      { ...state, inFlight: { byteCount: 0, stage, lastTs: state.recoverTs } },
+      { ...state, inFlight: { byteCount: 0, stage, lastTs: state.recoverTs, expectTs: 0 } },
       [...effects, { kind: 'CallPort', port: 'sink', request, answer: 'ApplyAnswered' }],
     ];
   }
   return [
-    { ...state, inFlight: { byteCount, stage, lastTs }, openTs },
+    { ...state, inFlight: { byteCount, stage, lastTs, expectTs: lastTs }, openTs },
     [...effects, { kind: 'CallPort', port: 'sink', request, answer: 'ApplyAnswered' }],
   ];
 }
@@ -262,6 +264,11 @@ function applied(state: S, answer: SinkApplied): Step<S> {
   const { inFlight } = state;
   assert(inFlight !== null, 'an answer without a batch');
   const committed = inFlight.stage === 'whole' || inFlight.stage === 'end';
+  // P2 hangs on this: the position may only move over what the sink says is committed.
+  assert(
+    !committed || answer.ts >= inFlight.expectTs,
+    `${state.props.span}: the sink applied less than it was given`,
+  );
   const appliedTs = committed ? Math.max(state.appliedTs, inFlight.lastTs) : state.appliedTs;
   const recovered = state.phase === 'recovering' && appliedTs >= state.recoverTs;
   const { span, manager } = state.props;

@@ -118,6 +118,7 @@ function receive(state: S, message: LogPullerInbox, env: Env): Step<S> {
     case 'CloseSource':
       return call({ ...state, phase: { at: 'idle' }, pulling: null }, { kind: 'Close' }, [
         { kind: 'DropTimer', key: 'backoff' },
+        ...toMaintainer(state, { kind: 'SourceClosed', resolvedTs: state.resolved?.ts ?? 0 }),
       ]);
     case 'BackoffDue':
       if (state.phase.at !== 'backing-off') return [state, []];

@@ -54,6 +54,7 @@ export type MaintainerOwn =
   | { readonly kind: 'SinkAnswered'; readonly tag: SinkCall; readonly outcome: Outcome<SinkAnswer> }
   | { readonly kind: 'TickDue' }
   | { readonly kind: 'StopDue' }
+  | { readonly kind: 'EndDue' }
   | { readonly kind: 'RescheduleDue'; readonly span: string };
 
 /** Everything a maintainer receives. */
@@ -71,9 +72,10 @@ type Phase =
       readonly resolved: Position;
     }
   /** Asked to stop: nothing more is read, and what was read is applied, as far as `stopDrainMs` allows. */
-  | { readonly at: 'stopping' }
+  | { readonly at: 'stopping'; readonly closedTs: number | null }
   /** The last checkpoint is being saved. */
   | { readonly at: 'finishing'; readonly as: ChangefeedState; readonly failure: Failure | null }
+  /** Its last word is said; the coordinator stops it once it has heard it (messages and exits travel apart). */
   | { readonly at: 'ended' };
 
 /** The state; the maps are mutated in place. */
@@ -96,6 +98,8 @@ export interface MaintainerState {
   readonly savedTs: number;
   /** The feed's slot carries this epoch's token: its checkpoint may be written. */
   readonly isRaised: boolean;
+  /** The tree waits for this cell to end. */
+  readonly isStopAsked: boolean;
   readonly saving: Position | null;
   readonly savedAtMs: number;
   readonly counts: ChangefeedCounts;
@@ -115,6 +119,8 @@ const tickMs = 50;
 const saveEveryMs = 500;
 /** A span whose dispatcher is lost more often in a row, without progress, fails the feed. */
 const lossCountMax = 8;
+/** How long the last word waits to be heard. */
+const endMs = 5_000;
 /** How long a stop waits for what was read to be applied. */
 const stopDrainMs = 8_000;
 const tokenAssignments = 2 ** 20;
@@ -135,6 +141,7 @@ function init(props: MaintainerProps, env: Env): Step<S> {
     checkpoint: null,
     savedTs: -1,
     isRaised: false,
+    isStopAsked: false,
     saving: null,
     savedAtMs: env.now(),
     counts: {
@@ -171,12 +178,13 @@ const tick: Effect = {
 };
 
 function receive(state: S, message: MaintainerInbox, env: Env): Step<S> {
+  if (message.kind === 'EndDue') return [state, [stopSelf]];
   if (state.phase.at === 'ended') return [state, []];
   switch (message.kind) {
     case 'SinkAnswered':
       return sinkAnswered(state, message.tag, message.outcome, env);
     case 'StopMaintainer':
-      return becomeStopping(state, env);
+      return becomeStopping(state);
     case 'StopDue':
       return becomeFinishing(state, 'stopped', null);
     case 'SourceChecked':
@@ -185,6 +193,10 @@ function receive(state: S, message: MaintainerInbox, env: Env): Step<S> {
       return becomeFinishing(state, 'failed', message.failure);
     case 'SourceTroubled':
       return [{ ...state, trouble: message.failure }, []];
+    case 'SourceClosed':
+      return state.phase.at === 'stopping'
+        ? advance({ ...state, phase: { at: 'stopping', closedTs: message.resolvedTs } }, env)
+        : [state, []];
     case 'SpansSeen':
       return scheduleAll(state, message.spans);
     case 'ResolvedAdvanced':
@@ -209,7 +221,8 @@ function receive(state: S, message: MaintainerInbox, env: Env): Step<S> {
 function signal(state: S, signal: Signal, env: Env): Step<S> {
   switch (signal.kind) {
     case 'StopAsked':
-      return becomeFinishing(state, 'stopped', null);
+      if (state.phase.at === 'ended') return [state, [stopSelf]];
+      return becomeFinishing({ ...state, isStopAsked: true }, 'stopped', null);
     case 'ChildStarted':
       return becomeRunning({ ...state, manager: signal.ref }, env);
     case 'ChildRefused':
@@ -518,15 +531,13 @@ function saved(state: S, env: Env): Step<S> {
 // ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** A running feed applies what it has read, so that it stops at one position in all tables; others end at once. */
-function becomeStopping(state: S, env: Env): Step<S> {
+function becomeStopping(state: S): Step<S> {
   if (state.phase.at !== 'running') return becomeFinishing(state, 'stopped', null);
-  const [next, effects] = advance({ ...state, phase: { at: 'stopping' } }, env);
   return [
-    next,
+    { ...state, phase: { at: 'stopping', closedTs: null } },
     [
       toPuller(state, { kind: 'CloseSource' }),
       { kind: 'SetTimer', key: 'stop', afterMs: stopDrainMs, message: { kind: 'StopDue' } },
-      ...effects,
     ],
   ];
 }
@@ -534,6 +545,7 @@ function becomeStopping(state: S, env: Env): Step<S> {
 /** Stops the source, saves the last checkpoint, then ends. */
 function becomeFinishing(state: S, as: ChangefeedState, failure: Failure | null): Step<S> {
   if (state.phase.at === 'finishing' || state.phase.at === 'ended') return [state, []];
+  assert(as !== 'failed' || failure !== null, 'a failed feed says why');
   const next: S = { ...state, phase: { at: 'finishing', as, failure } };
   const close: readonly Effect[] = [toPuller(state, { kind: 'CloseSource' })];
   // Before the feed's slot was raised, or once fenced, there is nothing that may be saved.
@@ -556,10 +568,15 @@ function becomeFinishing(state: S, as: ChangefeedState, failure: Failure | null)
 
 function end(state: S, as: ChangefeedState, failure: Failure | null): Step<S> {
   const ended: S = { ...state, phase: { at: 'ended' } };
-  const exit =
-    failure === null ? ({ kind: 'normal' } as const) : ({ kind: 'failure', failure } as const);
-  return [ended, [status(state, as, failure), { kind: 'Stop', target: 'self', exit }]];
+  const last = status(ended, as, failure);
+  if (state.isStopAsked) return [ended, [last, stopSelf]];
+  return [
+    ended,
+    [last, { kind: 'SetTimer', key: 'end', afterMs: endMs, message: { kind: 'EndDue' } }],
+  ];
 }
+
+const stopSelf: Effect = { kind: 'Stop', target: 'self', exit: { kind: 'normal' } };
 
 // ── status ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 

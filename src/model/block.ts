@@ -160,6 +160,14 @@ export class BlockWriter {
     return taken;
   }
 
+  /** As `take`, but an open transaction stays until it is complete. */
+  takeComplete():
+    | { readonly info: BlockInfo; readonly bytes: Uint8Array<ArrayBuffer> }
+    | undefined {
+    const isOnlyOpen = this.#open && this.#written && this.#transactionCount === 1;
+    return isOnlyOpen ? undefined : this.take();
+  }
+
   /** Hands over everything before the open transaction and writes that one anew at the start of the buffer. */
   #takeComplete(): { readonly info: BlockInfo; readonly bytes: Uint8Array<ArrayBuffer> } {
     const openBytes = this.#bytes.slice(this.#openAt, this.#length);

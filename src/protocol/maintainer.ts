@@ -12,6 +12,7 @@ export type MaintainerMessage =
   | SourceChecked
   | SourceFailed
   | SourceTroubled
+  | SourceClosed
   | SpansSeen
   | ResolvedAdvanced
   | DdlReached
@@ -44,6 +45,12 @@ export interface SourceFailed {
 export interface SourceTroubled {
   readonly kind: 'SourceTroubled';
   readonly failure: Failure | null;
+}
+
+/** The stream has ended as asked; nothing after `resolvedTs` was handed to the event service as complete. */
+export interface SourceClosed {
+  readonly kind: 'SourceClosed';
+  readonly resolvedTs: number;
 }
 
 /** First events of spans nobody subscribes to. */
@@ -93,6 +100,7 @@ export const maintainerGuards: Guards<MaintainerMessage> = {
   SourceChecked: 'echo',
   SourceFailed: 'echo',
   SourceTroubled: 'echo',
+  SourceClosed: 'echo',
   SpansSeen: 'echo',
   ResolvedAdvanced: 'echo',
   DdlReached: 'echo',

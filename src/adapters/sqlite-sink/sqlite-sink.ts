@@ -196,7 +196,7 @@ class SqliteSink {
       });
     }
     try {
-      const counts = staged.apply(request.blocks);
+      const counts = staged.apply(request.blocks, request.untilTs);
       if (request.stage !== 'end') return answerOf(counts, request.afterTs);
       const { ts, seq } = staged.commit();
       this.#staged.delete(key);

@@ -63,10 +63,10 @@ export class StagedTransaction {
     return this.#plan.token;
   }
 
-  /** Applies one call's blocks. */
-  apply(blocks: readonly Uint8Array[]): BatchCounts {
+  /** Applies one call's blocks; the last call's may hold complete transactions behind the large one. */
+  apply(blocks: readonly Uint8Array[], untilTs: number): BatchCounts {
     this.#timer.refresh();
-    const counts = this.#batch.apply(blocks, this.#range);
+    const counts = this.#batch.apply(blocks, { ...this.#range, untilTs });
     this.#lastTs = Math.max(this.#lastTs, counts.lastTs);
     return counts;
   }

@@ -7,7 +7,13 @@ import { assert, must } from '#src/base/assert.ts';
 import { FailureError, type Outcome, fail, failed, failure, ok } from '#src/base/failure.ts';
 import type { Position } from '#src/model/position.ts';
 import type { Log } from '#src/ports/log.ts';
-import type { UpstreamAnswer, UpstreamChecked, UpstreamChunk, UpstreamPort, UpstreamRequest } from '#src/ports/upstream.ts';
+import type {
+  UpstreamAnswer,
+  UpstreamChecked,
+  UpstreamChunk,
+  UpstreamPort,
+  UpstreamRequest,
+} from '#src/ports/upstream.ts';
 import type { StartAt } from '#src/model/start-at.ts';
 import { WorkloadBlocks } from './workload-blocks.ts';
 import { WorkloadHistory } from './workload-history.ts';
