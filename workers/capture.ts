@@ -188,10 +188,14 @@ export class Capture {
     });
   }
 
-  #on(thread: string, run: (control: Remote<ThreadControl> | ThreadControl) => void): void {
-    if (thread === 'main') return run(this.#mainControl);
-    const remote = this.#threads.get(thread);
-    if (remote !== undefined) run(remote.control);
+  #on(thread: string, run: (control: Remote<ThreadControl> | ThreadControl) => unknown): void {
+    const control = thread === 'main' ? this.#mainControl : this.#threads.get(thread)?.control;
+    if (control === undefined) return;
+    // A call that fails leaves the tree waiting for its report, which it bounds itself.
+    Promise.resolve(run(control)).catch((error: unknown) => {
+      if (!this.#isClosing)
+        this.log('error', 'thread-call-failed', { thread, message: textOf(error) });
+    });
   }
 
   readonly #mainControl: ThreadControl = {
@@ -235,4 +239,8 @@ export class Capture {
     const { settings } = this.#options;
     if (settings.isTemporary) rmSync(settings.dataDirectory, { recursive: true, force: true });
   }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

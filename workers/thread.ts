@@ -33,7 +33,10 @@ function run(start: ThreadStart): void {
     log,
     post: (envelope) =>
       must(links.get(envelope.to.thread), `link to ${envelope.to.thread}`).post(envelope),
-    tree: (request) => void reports.request(request),
+    tree: (request) => {
+      // Main is gone when this fails, and this thread with it.
+      reports.request(request).catch(() => undefined);
+    },
     ports: openPorts(settings, new Gate(start.gate), log),
   });
   const shell = new Shell(host, roles);

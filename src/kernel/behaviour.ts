@@ -59,5 +59,5 @@ export function role<S, M extends Message, P>(
   behaviour: Behaviour<S, M, P>,
   guards: Guards<M>,
 ): Role {
-  return { behaviour: behaviour as unknown as Role['behaviour'], guards: guards as Role['guards'] };
+  return { behaviour: behaviour as unknown as Role['behaviour'], guards };
 }

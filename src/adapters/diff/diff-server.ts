@@ -80,7 +80,11 @@ export class DiffServer {
       const [rows] = await this.#connection.query(sql);
       return (rows as unknown[][]).map((row) =>
         row.map((cell) =>
-          cell === null ? null : Buffer.isBuffer(cell) ? cell.toString() : String(cell),
+          cell === null
+            ? null
+            : Buffer.isBuffer(cell)
+              ? cell.toString()
+              : `${cell as string | number | bigint}`,
         ),
       );
     } catch (error) {

@@ -112,6 +112,6 @@ function errorParts(error: unknown): { code: string; errno: number | undefined; 
   }
   const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
   const errno = 'errno' in error && typeof error.errno === 'number' ? error.errno : undefined;
-  const message = 'message' in error ? String(error.message) : String(error);
+  const message = 'message' in error ? String(error.message) : 'no message';
   return { code, errno, message };
 }

@@ -67,11 +67,13 @@ test('any sequence of rows, commits and takes gives back the same history', () =
           if (taken !== undefined) blocks.push(taken.bytes);
         }
       }
-      for (let taken = writer.take(); taken !== undefined; taken = writer.take()) blocks.push(taken.bytes);
+      for (let taken = writer.take(); taken !== undefined; taken = writer.take())
+        blocks.push(taken.bytes);
       assert.deepEqual(history(blocks), expected);
       for (const bytes of blocks) {
         const info = readBlockInfo('s', bytes);
-        if (info.unfinished) assert.equal(info.firstTs, info.lastTs, 'an open transaction stands alone');
+        if (info.unfinished)
+          assert.equal(info.firstTs, info.lastTs, 'an open transaction stands alone');
       }
     }),
     { numRuns: 500 },

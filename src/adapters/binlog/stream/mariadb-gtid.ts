@@ -73,20 +73,6 @@ export function xidText(format: number, global: Uint8Array, branch: Uint8Array):
   return `${hex(global)}.${hex(branch)}.${format}`;
 }
 
-/** Reads a MariaDB GTID_LIST event (163): the last GTID of each domain and server before this file. */
-export function readMariadbGtidList(body: Uint8Array): readonly MariadbGtid[] {
-  const reader = new ByteReader(body, 'GTID_LIST event');
-  const count = reader.u32() & 0x0fffffff;
-  if (count * 16 > reader.remaining) reader.corrupt(`${count} entries announced`);
-  const list: MariadbGtid[] = [];
-  for (let i = 0; i < count; i++) {
-    const domain = reader.u32();
-    const server = reader.u32();
-    list.push({ domain, server, sequence: reader.u64() });
-  }
-  return list;
-}
-
 /** `domain-server-sequence`. */
 export function printMariadbGtid(gtid: MariadbGtid): string {
   return `${gtid.domain}-${gtid.server}-${gtid.sequence}`;

@@ -4,5 +4,5 @@ const decoder = new TextDecoder();
 export function cellText(value: unknown): string | null {
   if (value === null || value === undefined) return null;
   if (value instanceof Uint8Array) return decoder.decode(value);
-  return String(value as string | number | bigint);
+  return `${value as string | number | bigint}`;
 }

@@ -8,7 +8,12 @@ import { openingBalance } from '#src/adapters/workload/bank-workload.ts';
 import { workloadModel } from '#src/adapters/workload/workload-history.ts';
 import { openWorkloadUpstream } from '#src/adapters/workload/workload-upstream.ts';
 import { visitBlock } from '#src/model/block.ts';
-import type { UpstreamAnswer, UpstreamChunk, UpstreamPort, UpstreamRequest } from '#src/ports/upstream.ts';
+import type {
+  UpstreamAnswer,
+  UpstreamChunk,
+  UpstreamPort,
+  UpstreamRequest,
+} from '#src/ports/upstream.ts';
 import type { Routing } from '#src/model/start-at.ts';
 
 const everything: Routing = { rules: ['*.*'], groups: {} };
