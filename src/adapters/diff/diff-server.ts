@@ -1,11 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { createConnection } from 'mysql2/promise';
 import { fail } from '#src/base/failure.ts';
+import { readTls } from '#src/config/tls.ts';
 import { parseDatabaseUri } from '#src/config/uri.ts';
 
-import type { Connection, SslOptions } from 'mysql2/promise';
+import type { Connection } from 'mysql2/promise';
 import type { FailureCode } from '#src/base/failures.ts';
-import type { DatabaseUri } from '#src/config/uri.ts';
 
 /** Which of the two servers. */
 export type DiffSide = 'upstream' | 'downstream';
@@ -42,7 +41,7 @@ export class DiffServer {
   /** Connects; SOURCE_… or SINK_… UNREACHABLE or ACCESS_DENIED, CONFIG_INVALID for the URI. */
   static async open(side: DiffSide, uri: string): Promise<DiffServer> {
     const parts = parseDatabaseUri(uri);
-    const ssl = readSsl(parts);
+    const ssl = readTls(parts);
     const where =
       parts.socket === undefined
         ? { host: parts.host, port: parts.port }
@@ -54,7 +53,7 @@ export class DiffServer {
         password: parts.password.reveal(),
         charset: 'utf8mb4',
         connectTimeout: connectTimeoutMs,
-        ...(ssl === undefined ? {} : { ssl }),
+        ...(ssl === undefined ? {} : { ssl: { ...ssl } }),
         rowsAsArray: true,
         dateStrings: true,
         supportBigNumbers: true,
@@ -118,33 +117,4 @@ function errorName(error: unknown): { name: string; errno: number } {
     name: typeof code === 'string' ? code : 'unknown error',
     errno: typeof errno === 'number' ? errno : 0,
   };
-}
-
-function readSsl(uri: DatabaseUri): SslOptions | undefined {
-  const [ca, cert, key] = ['ssl-ca', 'ssl-cert', 'ssl-key'].map((name) => uri.parameters.get(name));
-  const named = ca !== undefined || cert !== undefined || key !== undefined;
-  const mode = uri.parameters.get('ssl-mode') ?? (named ? 'verify-identity' : 'disabled');
-  if (mode === 'disabled') return undefined;
-  if (!['required', 'verify-ca', 'verify-identity'].includes(mode)) {
-    fail('CONFIG_INVALID', `URI: ssl-mode "${mode}" is not known`);
-  }
-  return {
-    minVersion: 'TLSv1.2',
-    rejectUnauthorized: mode !== 'required',
-    verifyIdentity: mode === 'verify-identity',
-    ...(ca === undefined ? {} : { ca: readPem(ca) }),
-    ...(cert === undefined ? {} : { cert: readPem(cert) }),
-    ...(key === undefined ? {} : { key: readPem(key) }),
-  };
-}
-
-function readPem(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return fail(
-      'CONFIG_INVALID',
-      'URI: a file named by ssl-ca, ssl-cert or ssl-key cannot be read',
-    );
-  }
 }

@@ -88,15 +88,14 @@ describe('a sink connection', () => {
   it('notices that the server ended it, idle or busy', async () => {
     const idle = await connect();
     const busy = await connect();
-    const waiting = busy.query(sql('SELECT SLEEP(5)'), limits);
-    await server.query(`KILL CONNECTION ${idle.id}`);
-    await server.query(`KILL CONNECTION ${busy.id}`);
     // The server may answer with an error before it closes: both are an end without an answer of the statement.
-    const ended = await waiting.then(
+    const ending = busy.query(sql('SELECT SLEEP(5)'), limits).then(
       (answer) => answer.error !== null,
       (error: unknown) => isFailure('SINK_DISCONNECTED')(error),
     );
-    assert.ok(ended);
+    await server.query(`KILL CONNECTION ${idle.id}`);
+    await server.query(`KILL CONNECTION ${busy.id}`);
+    assert.ok(await ending);
     for (let i = 0; i < 200 && (idle.isOpen || busy.isOpen); i++) await sleep(10);
     assert.deepEqual([idle.isOpen, busy.isOpen], [false, false]);
   });
