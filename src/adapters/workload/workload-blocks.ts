@@ -110,6 +110,10 @@ export class WorkloadBlocks {
       const block = writer.takeComplete();
       if (block !== undefined) this.#finish(block);
     }
+    // Nothing but the open transaction: it is larger than a chunk may be.
+    if (this.#finished.length === 0) {
+      for (const writer of this.#writers.values()) this.#takeFrom(writer);
+    }
     this.#finishedBytes = 0;
     return this.#finished.splice(0);
   }
