@@ -1,0 +1,3 @@
+export async function apply(o: { readonly json: boolean }): Promise<object> {
+  return await Promise.resolve(o);
+}
