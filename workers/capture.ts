@@ -216,14 +216,7 @@ export class Capture {
     this.log('error', 'thread-lost', { thread, why });
     this.#threads.delete(thread);
     // Without its thread a cell cannot be started again here: this node ends, and a new process takes over.
-    this.#tree.threadLost(thread);
-    this.#over({
-      kind: 'gave-up',
-      supervisor: 'capture',
-      context: 'thread lost',
-      reason: why,
-      offender: thread,
-    });
+    this.#tree.threadLost(thread, why);
   }
 
   #over(over: TreeOver): void {

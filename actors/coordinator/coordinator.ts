@@ -109,8 +109,11 @@ function signal(state: S, signal: Signal, env: Env): Step<S> {
       const stop: Effect = { kind: 'Send', to: signal.ref, message: stopMaintainer };
       return [started, [{ kind: 'Watch', target: signal.ref }, ...(feed.isStopping ? [stop] : [])]];
     }
-    case 'ChildRefused':
-      return [state, []];
+    case 'ChildRefused': {
+      const feed = [...state.feeds.values()].find((one) => maintainerId(one) === signal.id);
+      if (feed === undefined || feed.phase !== 'running') return [state, []];
+      return ended(state, feed, exitText(signal.exit), env);
+    }
     case 'Terminated': {
       const feed = feedOf(state, signal.ref.path);
       if (feed === undefined || feed.phase !== 'running') return [state, []];

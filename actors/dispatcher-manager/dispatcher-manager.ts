@@ -184,7 +184,11 @@ function beat(state: S): Effect[] {
 
 function lost(state: S, span: string, exit: Exit, env: Env): readonly Effect[] {
   if (!state.dispatchers.delete(span)) return [];
-  const failure = state.failures.get(span) ?? failureOfExit(span, exit);
+  // The exit and the dispatcher's last word travel apart: the exit, when it says why, is about this life for sure.
+  const failure =
+    exit.kind === 'failure'
+      ? exit.failure
+      : (state.failures.get(span) ?? failureOfExit(span, exit));
   state.failures.delete(span);
   const next = state.pending.get(span);
   if (next !== undefined) {
@@ -196,7 +200,6 @@ function lost(state: S, span: string, exit: Exit, env: Env): readonly Effect[] {
 }
 
 function failureOfExit(span: string, exit: Exit): Failure {
-  if (exit.kind === 'failure') return exit.failure;
   return failureOf('INTERNAL_FAULT', `the dispatcher of ${span} ended: ${exitText(exit)}`, {
     retry: 'Again',
     scope: 'Table',

@@ -190,6 +190,10 @@ function applyNext(state: S, effects: readonly Effect[]): Step<S> {
     (head === undefined ? state.resolvedTs >= state.openTs : !head.info.continues);
   if (openEnds) return apply(state, [], 'end', effects);
   if (head === undefined) return report(state, effects);
+  if (state.phase === 'recovering' && state.openTs === 0 && head.info.firstTs > state.recoverTs) {
+    // Everything that may be there already has come and gone.
+    return applyNext({ ...state, phase: 'streaming' }, effects);
+  }
   const batch = state.phase === 'recovering' ? [state.queue.shift()!] : takeBatch(state);
   const last = batch.at(-1)!.info;
   const stage = last.unfinished
@@ -250,7 +254,11 @@ function apply(
     state.queue.clear();
     for (const held of [...batch, ...rest]) state.queue.push(held);
     return [
-      { ...state, inFlight: { byteCount: 0, stage, lastTs: state.recoverTs, expectTs: 0 } },
+      {
+        ...state,
+        inFlight: { byteCount: 0, stage, lastTs: state.recoverTs, expectTs: 0 },
+        openTs: 0,
+      },
       [...effects, { kind: 'CallPort', port: 'sink', request, answer: 'ApplyAnswered' }],
     ];
   }

@@ -50,7 +50,7 @@ export type EventServiceOwn =
     }
   | {
       readonly kind: 'CollectAnswered';
-      readonly tag: string;
+      readonly tag: number;
       readonly outcome: Outcome<EventStoreAnswer>;
     }
   | {
@@ -157,6 +157,7 @@ function receive(state: S, message: EventServiceInbox, env: Env): Step<S> {
     case 'Unsubscribe':
       if (isSame(state.streams.get(message.span)?.subscriber ?? null, env.from)) {
         unsubscribe(state, message.span);
+        pumpWaiting(state, effects);
       }
       break;
     case 'AppendAnswered':
@@ -166,6 +167,7 @@ function receive(state: S, message: EventServiceInbox, env: Env): Step<S> {
       readBack(state, message, effects);
       break;
     case 'CollectAnswered':
+      if (message.tag !== state.generation) break;
       if (message.outcome.ok && message.outcome.value.kind === 'Collected') {
         state.storedBytes = Math.max(0, state.storedBytes - message.outcome.value.byteCount);
         releaseChunk(state, effects);
@@ -231,7 +233,7 @@ function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
       state.streams.set(block.info.span, stream);
       seen.push(block.info.span);
     }
-    appendBlock(state, stream, block);
+    appendBlock(state, stream, block, chunk.resolved.ts);
   }
   if (blocks.length > 0) {
     const byteCount = blocks.reduce((sum, block) => sum + block.info.byteCount, 0);
@@ -241,16 +243,19 @@ function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
   }
   state.resolved = chunk.resolved;
   for (const { info } of blocks) state.open.add(info.span);
+  const sendable = new Set(state.open);
   for (const span of state.open) {
     const stream = state.streams.get(span)!;
     if (stream.newest.ts > chunk.resolved.ts) continue;
     stream.complete = stream.newest;
+    stream.openBytes = 0;
     state.open.delete(span);
   }
   state.commitMs = chunk.commitMs;
   state.chunkHeld = true;
   state.ddlHeld = chunk.ddl !== null;
-  for (const block of blocks) pump(state, state.streams.get(block.info.span)!, effects);
+  // Also the spans whose last part came in an earlier chunk: their transaction may be complete only now.
+  for (const span of sendable) pump(state, state.streams.get(span)!, effects);
   if (seen.length > 0) tell(state, { kind: 'SpansSeen', spans: seen }, effects);
   const { byteCount, transactionCount, resolved, commitMs } = chunk;
   tell(
@@ -266,9 +271,18 @@ function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
   releaseChunk(state, effects);
 }
 
-function appendBlock(state: S, stream: SpanStream, block: StoredBlock): void {
+function appendBlock(state: S, stream: SpanStream, block: StoredBlock, resolvedTs: number): void {
   const cursor = cursorAfter(stream.newest, block.info);
+  // The chunk may hold complete blocks of a span before the first part of what is not complete.
+  if (stream.newest.ts <= resolvedTs) {
+    stream.complete = stream.newest;
+    stream.openBytes = 0;
+  }
   stream.newest = cursor;
+  if (cursor.ts <= resolvedTs) {
+    stream.complete = cursor;
+    stream.openBytes = 0;
+  } else stream.openBytes += block.info.byteCount;
   if (stream.behind) return;
   stream.window.push({ ...block, cursor });
   stream.windowBytes += block.info.byteCount;
@@ -326,6 +340,8 @@ function discard(state: S, effects: Effect[]): void {
     }
     state.windowBytes += stream.windowBytes;
     stream.newest = stream.complete;
+    state.storedBytes -= stream.openBytes;
+    stream.openBytes = 0;
   }
   state.open.clear();
   effects.push(discardAfter(ts));
@@ -375,7 +391,11 @@ function granted(state: S, message: GrantCredit, from: Ref, effects: Effect[]): 
   stream.creditBytes += byteCount;
   stream.appliedTs = Math.max(stream.appliedTs, message.appliedTs);
   pump(state, stream, effects);
-  // Spans that waited for the common budget go first come first served.
+  pumpWaiting(state, effects);
+}
+
+/** Spans that waited for the common budget go first come first served. */
+function pumpWaiting(state: S, effects: Effect[]): void {
   const spans = Array.from(state.waiting);
   for (const span of spans) {
     if (state.deliveredBytes >= state.quota / 4) break;
@@ -501,7 +521,7 @@ function collect(state: S, effects: Effect[]): void {
     if (stream.appliedTs <= stream.collectedTs) continue;
     stream.collectedTs = stream.appliedTs;
     const request = { kind: 'Collect', span: stream.span, ts: stream.appliedTs } as const;
-    effects.push(callStore(request, 'CollectAnswered', stream.span));
+    effects.push(callStore(request, 'CollectAnswered', state.generation));
   }
 }
 

@@ -35,6 +35,8 @@ export interface SpanStream {
   newest: StoreCursor;
   /** Place of the last block appended that holds complete transactions only: what a reconnect goes back to. */
   complete: StoreCursor;
+  /** Bytes appended after `complete`. */
+  openBytes: number;
   /** Counts subscriptions: reads for an earlier one are dropped. */
   subscription: number;
   /** Committed downstream. */
@@ -43,8 +45,6 @@ export interface SpanStream {
   collectedTs: number;
   /** The last Resolved told to the subscriber. */
   toldTs: number;
-  /** Waits for room in the delivery budget. */
-  waiting: boolean;
 }
 
 /** A span whose first events have just arrived. */
@@ -62,11 +62,11 @@ export function newStream(span: string): SpanStream {
     cursor: { ts: 0, part: 0 },
     newest: { ts: 0, part: 0 },
     complete: { ts: 0, part: 0 },
+    openBytes: 0,
     subscription: 0,
     appliedTs: 0,
     collectedTs: 0,
     toldTs: 0,
-    waiting: false,
   };
 }
 

@@ -272,7 +272,8 @@ function sinkFailed(state: S, tag: SinkCall, failure: Failure): Step<S> {
   if (tag === 'save' && state.phase.at === 'finishing') {
     return end(state, state.phase.as, state.phase.failure ?? failure);
   }
-  return becomeFinishing(state, 'failed', failure);
+  const answered = tag === 'save' ? { ...state, saving: null } : state;
+  return becomeFinishing(answered, 'failed', failure);
 }
 
 function becomeChecking(state: S, checkpoint: Checkpoint | null): Step<S> {
@@ -445,7 +446,7 @@ function advance(state: S, env: Env): Step<S> {
   if (phase.at === 'barrier' && phase.step === 'draining' && ts >= phase.resolved.ts) {
     return save({ ...next, phase: { ...phase, step: 'saving' } }, phase.resolved, env);
   }
-  if (phase.at === 'stopping' && ts >= (next.resolved?.ts ?? 0))
+  if (phase.at === 'stopping' && phase.closedTs !== null && ts >= phase.closedTs)
     return becomeFinishing(next, 'stopped', null);
   return caughtUp(next) ? becomeFinishing(next, 'finished', null) : [next, []];
 }
@@ -532,7 +533,11 @@ function saved(state: S, env: Env): Step<S> {
 
 /** A running feed applies what it has read, so that it stops at one position in all tables; others end at once. */
 function becomeStopping(state: S): Step<S> {
-  if (state.phase.at !== 'running') return becomeFinishing(state, 'stopped', null);
+  const { phase } = state;
+  if (phase.at === 'stopping') return [state, []];
+  const isApplying =
+    phase.at === 'running' || (phase.at === 'barrier' && phase.step === 'draining');
+  if (!isApplying) return becomeFinishing(state, 'stopped', null);
   return [
     { ...state, phase: { at: 'stopping', closedTs: null } },
     [
@@ -604,7 +609,7 @@ function ticked(state: S, env: Env): Step<S> {
 }
 
 function runningState(state: S): ChangefeedState {
-  return state.phase.at === 'running' || state.phase.at === 'barrier' ? 'normal' : 'starting';
+  return ['running', 'barrier', 'stopping'].includes(state.phase.at) ? 'normal' : 'starting';
 }
 
 function stageOf(state: S): string {

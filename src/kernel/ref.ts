@@ -1,6 +1,6 @@
 /**
  * The address of a cell: its place in the supervision tree, the thread it lives on, and which of its lives is meant.
- * `incarnation` counts local restarts (DESIGN §2) from 1; 0 addresses whichever life is current.
+ * `incarnation` rises with every start of the tree and is never given twice; 0 addresses whichever life is current.
  */
 export interface Ref {
   readonly path: string;

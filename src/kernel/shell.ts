@@ -137,7 +137,7 @@ export class Shell {
       cell.queued = false;
       if (!cell.alive) continue;
       this.#takeMail(cell);
-      if (cell.alive && cell.mailbox.depth > 0) {
+      if (cell.alive && !cell.queued && cell.mailbox.depth > 0) {
         cell.queued = true;
         this.#runnable.push(cell);
       }

@@ -25,7 +25,7 @@ export interface TreeIo {
     event: string,
     detail: Record<string, string | number>,
   ) => void;
-  /** The root gave up, or everything stopped after `shutdown`: the capture is over. */
+  /** The root gave up (once at most), or everything stopped after `shutdown` (once, also after giving up). */
   readonly over: (reason: TreeOver) => void;
   /** Props of a cell of the plan, given at each start. */
   readonly props: (path: string) => unknown;
@@ -86,8 +86,12 @@ export class Tree {
   #waitingFor: CellNode | null = null;
   #cancelWait: (() => void) | null = null;
   #booted: (() => void) | null = null;
+  /** Nothing is started any more. */
   #closing = false;
-  #over = false;
+  #stopping = false;
+  #isOver = false;
+  /** Starts so far: no two lives ever share an incarnation, so what was sent to one never reaches the next. */
+  #lives = 0;
 
   constructor(plan: TeamPlan, io: TreeIo) {
     this.#io = io;
@@ -102,7 +106,8 @@ export class Tree {
 
   /** Stops everything, right to left; `over` is called when nothing runs any more. */
   shutdown(): void {
-    if (this.#closing) return;
+    if (this.#stopping) return;
+    this.#stopping = true;
     this.#closing = true;
     this.#work.clear();
     for (const node of cellsOf(this.#root).toReversed()) this.#push({ kind: 'stop', node });
@@ -149,8 +154,10 @@ export class Tree {
     }
   }
 
-  /** A worker thread died: each of its cells exits with ThreadLost. */
-  threadLost(thread: string): void {
+  /** A worker thread died: each of its cells exits with ThreadLost. They have nowhere to start again: the root gives up. */
+  threadLost(thread: string, why: string): void {
+    const isNews = !this.#closing;
+    this.#closing = true;
     for (const node of cellsOf(this.#root)) {
       if (node.thread !== thread || node.status === 'stopped') continue;
       this.#exited(
@@ -158,6 +165,13 @@ export class Tree {
         { kind: 'thread-lost', thread },
       );
     }
+    if (!isNews) return;
+    this.#gaveUp({
+      supervisor: this.#root.path,
+      context: 'thread lost',
+      reason: why,
+      offender: thread,
+    });
   }
 
   #build(plan: PlanNode, path: string): CellNode | TeamNode {
@@ -241,7 +255,10 @@ export class Tree {
     while (this.#waitingFor === null) {
       const work = this.#work.shift();
       if (work === undefined) {
-        if (this.#closing) this.#finish({ kind: 'shutdown' });
+        if (this.#stopping && !this.#isOver) {
+          this.#isOver = true;
+          this.#io.over({ kind: 'shutdown' });
+        }
         this.#booted?.();
         this.#booted = null;
         return;
@@ -254,7 +271,7 @@ export class Tree {
   #startNode(node: CellNode): void {
     if (node.status !== 'stopped' || this.#cells.get(node.path) !== node) return;
     node.status = 'starting';
-    node.incarnation++;
+    node.incarnation = ++this.#lives;
     this.#waitFor(node, 10_000);
     this.#io.start({
       ref: { path: node.path, thread: node.thread, incarnation: node.incarnation },
@@ -306,11 +323,14 @@ export class Tree {
     const node = this.#cells.get(ref.path);
     if (node === undefined || !isLife(node, ref) || node.status === 'stopped') return;
     const asked = node.status === 'stopping';
+    const isStillborn = node.status === 'starting';
     node.status = 'stopped';
     this.#waited(node);
     for (const watcher of node.watchers.splice(0)) {
       this.#io.signal(watcher, { kind: 'Terminated', ref, exit });
     }
+    if (isStillborn && node.requester !== null)
+      this.#io.signal(node.requester, { kind: 'ChildRefused', id: node.id, exit });
     if (asked || this.#closing) {
       if (node.plan.many?.dynamic === true) this.#forget(node);
     } else this.#supervise(must(this.#teams.get(parentOf(ref.path)), 'team'), node, exit);
@@ -366,8 +386,7 @@ export class Tree {
 
   #giveUp(team: TeamNode, child: CellNode | TeamNode, exit: Exit): void {
     if (team === this.#root) {
-      return this.#finish({
-        kind: 'gave-up',
+      return this.#gaveUp({
         supervisor: team.path,
         context: 'intensity exceeded',
         reason: exitText(exit),
@@ -380,11 +399,11 @@ export class Tree {
     this.#supervise(above, team, exit);
   }
 
-  #finish(over: TreeOver): void {
-    if (this.#over) return;
-    this.#over = true;
+  /** The cells that still run are stopped by `shutdown`. */
+  #gaveUp(facts: Omit<Extract<TreeOver, { kind: 'gave-up' }>, 'kind'>): void {
     this.#closing = true;
-    this.#io.over(over);
+    this.#work.clear();
+    this.#io.over({ kind: 'gave-up', ...facts });
   }
 
   #forget(node: CellNode): void {
