@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { plan } from '#actors/plan.ts';
 import { FailureError } from '#src/base/failure.ts';
+import type { FailureCode } from '#src/base/failures.ts';
 import { printPlan } from '#src/kernel/plan.ts';
 import { demo } from './demo.ts';
 import { diff } from './diff-command.ts';
@@ -102,14 +103,25 @@ async function main(): Promise<void> {
 }
 
 function statusOf(error: unknown): number {
-  if (error instanceof CommanderError)
-    return error.exitCode === 0 ? exitStatus.done : exitStatus.usage;
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return exitStatus.done;
+    if (isJson()) writeError('CONFIG_INVALID', error.message.replace(/^error: /, ''));
+    return exitStatus.usage;
+  }
   if (!(error instanceof FailureError)) throw error;
   const { code, message } = error.failure;
-  if (process.argv.includes('--json')) {
-    process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
-  } else process.stderr.write(`sluice: ${code}: ${message}\n`);
+  if (isJson()) writeError(code, message);
+  else process.stderr.write(`sluice: ${code}: ${message}\n`);
   return code === 'CONFIG_INVALID' ? exitStatus.usage : exitStatus.failed;
+}
+
+function isJson(): boolean {
+  return process.argv.includes('--json');
+}
+
+/** The result line of a failure (DESIGN §17). */
+function writeError(code: FailureCode, message: string): void {
+  process.stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
 }
 
 await main();

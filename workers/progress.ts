@@ -3,11 +3,14 @@ import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { ReplicationResult } from './replication.ts';
 
 const everyMs = 1_000;
+/** A new state or failure is shown sooner. */
+const changeMs = 100;
 
-/** Shows statuses on standard output, at most one a second; the same object serves one run. */
+/** Shows statuses on standard output, at most one a second or a new state in between; the same object serves one run. */
 export class Progress {
   readonly #json: boolean;
   #shownMs = -everyMs;
+  #phase = '';
   #rows = 0;
   #lineOpen = false;
 
@@ -19,8 +22,10 @@ export class Progress {
   status(status: ChangefeedStatus): void {
     const nowMs = performance.now();
     const sinceMs = nowMs - this.#shownMs;
-    if (sinceMs < everyMs) return;
+    const phase = `${status.state} ${status.failure?.code ?? ''}`;
+    if (sinceMs < (phase === this.#phase ? everyMs : changeMs)) return;
     this.#shownMs = nowMs;
+    this.#phase = phase;
     const rowsPerSecond = Math.max(
       0,
       Math.round(((status.counts.rows - this.#rows) * 1_000) / sinceMs),

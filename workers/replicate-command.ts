@@ -1,4 +1,5 @@
 /** `sluice replicate`: one changefeed in this process, until it has caught up or is told to stop. */
+import type { Failure } from '#src/base/failure.ts';
 import { readChangefeedFile } from '#src/config/changefeed-file.ts';
 import type { StartAt } from '#src/model/start-at.ts';
 import { Progress } from './progress.ts';
@@ -41,8 +42,13 @@ export async function replicate(options: ReplicateOptions): Promise<number> {
   process.once('SIGTERM', () => replication.stop());
   const result = await replication.result;
   progress.result(result);
-  if (result.ok) return 0;
-  return result.status.failure?.code === 'SINK_FENCED' ? 3 : 1;
+  return result.ok ? 0 : statusOf(result.status.failure);
+}
+
+/** The exit status of a failure (DESIGN §17). */
+function statusOf(failure: Failure | null): number {
+  if (failure?.code === 'SINK_FENCED') return 3;
+  return failure?.code === 'CONFIG_INVALID' ? 2 : 1;
 }
 
 function startOf(text: string): StartAt {

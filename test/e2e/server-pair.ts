@@ -71,8 +71,11 @@ export class ServerPair {
   }
 
   /** Both comparisons, Sluice's own and the tests', find no difference in any table of `schemas`. */
-  async assertEqual(schemas: readonly string[]): Promise<{ tables: number; rows: number }> {
-    const diff = await sluice(['diff', ...this.uris, '--json']);
+  async assertEqual(
+    schemas: readonly string[],
+    more: readonly string[] = [],
+  ): Promise<{ tables: number; rows: number }> {
+    const diff = await sluice(['diff', ...this.uris, '--json', ...more]);
     const { result } = diff;
     const told = JSON.stringify(result['differences'] ?? result).slice(0, 2_000);
     assert.equal(diff.status, 0, `sluice diff: ${told} ${diff.errors}`);

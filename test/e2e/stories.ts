@@ -144,7 +144,11 @@ export async function copyFamilies(t: TestContext, start: StartServer): Promise<
     DELETE FROM b WHERE id % 11 = 0;
     CREATE TABLE born (id INT PRIMARY KEY, b INT, FOREIGN KEY (b) REFERENCES b (id) ON DELETE CASCADE);
     INSERT INTO born SELECT id, id FROM b;
-    DELETE FROM b WHERE id % 11 = 1`);
+    DELETE FROM b WHERE id % 11 = 1;
+    DELETE FROM later WHERE a NOT IN (SELECT id FROM a);
+    ALTER TABLE later ADD CONSTRAINT later_again FOREIGN KEY (a) REFERENCES a (id) ON DELETE CASCADE;
+    DELETE FROM a WHERE id % 10 = 6;
+    UPDATE later SET v = v + 1`);
   await pair.catchUp();
   await pair.assertEqual(['kin']);
 }
@@ -187,12 +191,14 @@ export async function copyHardRows(t: TestContext, start: StartServer): Promise<
     INSERT INTO nullable VALUES ${ids.map((id) => `(${id % 2 === 0 ? id : 'NULL'}, ${id % 3} / 3)`).join(',')}`);
   for (let round = 1; round <= 20; round += 1) {
     const [from, to] = [1 + (round % 90), 101 + (round % 90)];
-    await upstream.script(`USE hard; BEGIN;
+    await upstream
+      .script(`USE hard; BEGIN;
       UPDATE seat SET u = -u WHERE id BETWEEN ${from} AND ${to};
       UPDATE seat SET u = -u + 1000 WHERE u < 0;
       UPDATE seat SET u = u - 999 WHERE u > 1000 AND id < ${to} ORDER BY u DESC;
       UPDATE seat SET u = u - 1000 WHERE u > 1000;
-      COMMIT`).catch(ignoreDuplicate);
+      COMMIT`)
+      .catch(ignoreDuplicate);
     await upstream.script(`USE hard; ROLLBACK; BEGIN;
       UPDATE seat SET w = NULL WHERE id = ${from};
       UPDATE seat SET w = 'W${from}' WHERE id = ${to};

@@ -5,7 +5,9 @@ import { mysqlMissing, startMysql } from '#test/servers/mysql.ts';
 const skip = await mysqlMissing();
 
 test('every type and every kind of key is copied between two MySQL', { skip }, (t) =>
-  copyEveryType(t, startMysql));
+  copyEveryType(t, startMysql),
+);
 
 test('families of cascading keys are copied between two MySQL', { skip }, (t) =>
-  copyFamilies(t, startMysql));
+  copyFamilies(t, startMysql),
+);

@@ -6,10 +6,13 @@ import { mysqlMissing, startMysql } from '#test/servers/mysql.ts';
 const skip = await mysqlMissing();
 
 test('200 tables and transactions of 1 to 1,000,000 rows are copied', { skip }, (t) =>
-  copyVolumes(t, startMysql));
+  copyVolumes(t, startMysql),
+);
 
 test('DDL is copied in its place among the changes of several writers', { skip }, (t) =>
-  copyDdl(t, startMysql));
+  copyDdl(t, startMysql),
+);
 
 test('values that change hands and rows without identity are copied', { skip }, (t) =>
-  copyHardRows(t, startMysql));
+  copyHardRows(t, startMysql),
+);
