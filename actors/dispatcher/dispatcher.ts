@@ -217,6 +217,8 @@ function takeBatch(state: S): Held[] {
       if (byteCount + next.info.byteCount > state.props.batchBytes) break;
       if (next.schemaVersion !== batch[0]!.schemaVersion) break;
       if (batch.at(-1)!.info.unfinished) break;
+      // What ends an open transaction goes out alone: behind it another large one may begin, which needs its own.
+      if (state.openTs !== 0) break;
     }
     batch.push(next);
     byteCount += next.info.byteCount;
