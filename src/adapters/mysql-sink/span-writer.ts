@@ -1,4 +1,4 @@
-import { must } from '#src/base/assert.ts';
+import { assert, must } from '#src/base/assert.ts';
 import { FailureError, fail, failure } from '#src/base/failure.ts';
 import { resumeOf } from '#src/model/lane-resume.ts';
 import { encodePosition } from './slot-position.ts';
@@ -137,6 +137,10 @@ export class SpanWriter {
         scope: 'Table',
       });
     }
+    assert(
+      request.stage === 'end' || request.untilTs <= staged.ts,
+      'a part of a transaction that is not the open one',
+    );
     // The position was written with the guard: what follows the transaction in its last block is a step of its own.
     const own = { ...request, untilTs: Math.min(request.untilTs, staged.ts) };
     const done = await this.#addTo(staged, await this.#parts.plan(this.#input(own, true)));
