@@ -51,7 +51,7 @@ interface Servers {
 
 /** Runs the bench: four workloads, each written for a few seconds. Under three minutes. */
 export async function replicate(options: { json: boolean }): Promise<object> {
-  const seconds = Number(process.env['BENCH_SECONDS'] ?? 4);
+  const seconds = Number(process.env['BENCH_SECONDS'] ?? 5);
   const only = process.env['BENCH_LOAD'];
   const threads = (process.env['BENCH_REPLICA_THREADS'] ?? '0,2,4').split(',');
   const [upstream, replica, downstream] = await Promise.all([

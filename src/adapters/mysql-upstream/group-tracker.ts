@@ -19,20 +19,16 @@ import { eventBytesMax } from '../binlog/stream/log-reader.ts';
 import { xidText } from '../binlog/stream/mariadb-gtid.ts';
 import { readQuery, type QueryEvent } from '../binlog/stream/query-event.ts';
 import { readRotate } from '../binlog/stream/rotate-event.ts';
-import { readTableId, readTableMapName } from '../binlog/stream/table-name.ts';
+import { readTableId } from '../binlog/stream/table-name.ts';
 import type { ChunkBuilder, RowsRecord } from './chunk-builder.ts';
 import { ddlStop, type DdlStop, type LoggedDdl } from './ddl-stop.ts';
 import type { LogClock } from './log-clock.ts';
 import { LogPlace } from './log-place.ts';
 import { openGroup, type OpenGroup, type SpillBounds } from './open-group.ts';
 import { PreparedTransactions } from './prepared-transactions.ts';
-import type { Route, Router } from './router.ts';
+import type { Router } from './router.ts';
 import { quotingOf, statementText } from './statement-text.ts';
-
-interface Table {
-  readonly route: Route;
-  readonly map: Uint8Array;
-}
+import { TableRoutes, type RoutedTable } from './table-routes.ts';
 
 /** The dummy table number that only ends a statement. */
 const dummyTableId = 0xffffff;
@@ -55,8 +51,9 @@ export class GroupTracker {
   readonly #spill: SpillBounds;
   readonly #explicitDefaultsInOptions: boolean;
   readonly #log: Log;
-  #router: Router;
-  readonly #tables = new Map<number, Table>();
+  readonly #routes: TableRoutes;
+  /** Tables of the open group. */
+  readonly #tables = new Map<number, RoutedTable>();
   readonly #prepared = new PreparedTransactions();
   #group: OpenGroup | undefined;
   #ddl: DdlStop | undefined;
@@ -70,7 +67,7 @@ export class GroupTracker {
   constructor(parts: TrackerParts) {
     this.#clock = parts.clock;
     this.#builder = parts.builder;
-    this.#router = parts.router;
+    this.#routes = new TableRoutes(parts.router);
     this.#spill = parts.spill;
     this.#explicitDefaultsInOptions = parts.explicitDefaultsInOptions;
     this.#log = parts.log;
@@ -103,7 +100,7 @@ export class GroupTracker {
 
   /** Replaces the routing from the next event on. */
   route(router: Router): void {
-    this.#router = router;
+    this.#routes.router = router;
   }
 
   /** Complete transactions since the last call. */
@@ -200,9 +197,8 @@ export class GroupTracker {
   }
 
   #acceptTableMap(event: LogEvent): void {
-    const map = event.body();
-    const name = readTableMapName(map);
-    this.#tables.set(name.tableId, { route: this.#router.route(name), map });
+    const table = this.#routes.table(event.body());
+    this.#tables.set(table.id, table);
   }
 
   #acceptRows(event: LogEvent): void {
@@ -327,7 +323,7 @@ export class GroupTracker {
   ): void {
     const { target } = statement;
     const excluded =
-      target !== undefined && !this.#router.filter.matchesTable(target.schema, target.table);
+      target !== undefined && !this.#routes.router.filter.matchesTable(target.schema, target.table);
     if (excluded || group.start.seen) return this.#passStatement(group);
     fail(
       'SOURCE_STATEMENT',
@@ -341,7 +337,7 @@ export class GroupTracker {
       return this.#passStatement(group);
     }
     const stop = ddlStop(group, said, {
-      filter: this.#router.filter,
+      filter: this.#routes.router.filter,
       explicitDefaultsInOptions: this.#explicitDefaultsInOptions,
     });
     if (stop === undefined) return this.#passStatement(group);
