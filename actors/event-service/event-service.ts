@@ -77,6 +77,11 @@ export interface EventServiceState {
   storedBytes: number;
   /** Bytes of appends not yet answered. */
   appendingBytes: number;
+  /** Appends not yet answered: number → everything with commitTs ≤ this was appended before. */
+  readonly appends: Map<number, number>;
+  appendCount: number;
+  /** The store lost something: nothing more is served until the next OpenStream. */
+  isBroken: boolean;
   /** The log puller waits for ChunkTaken. */
   chunkHeld: boolean;
   /** The stream stands before a DDL. */
@@ -113,6 +118,9 @@ function init(props: EventServiceProps): Step<S> {
     deliveredBytes: 0,
     storedBytes: 0,
     appendingBytes: 0,
+    appends: new Map(),
+    appendCount: 0,
+    isBroken: false,
     chunkHeld: false,
     ddlHeld: false,
     generation: 0,
@@ -199,6 +207,8 @@ function openStream(state: S, message: OpenStream, from: Ref, effects: Effect[])
   state.deliveredBytes = 0;
   state.storedBytes = 0;
   state.appendingBytes = 0;
+  state.appends.clear();
+  state.isBroken = false;
   state.chunkHeld = false;
   state.ddlHeld = false;
   state.schemaVersion++;
@@ -224,6 +234,7 @@ function toLogPuller(state: S, routing: Routing | null): Effect {
 }
 
 function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
+  if (state.isBroken) return;
   const blocks: StoredBlock[] = chunk.infos.map((info, i) => ({ info, bytes: chunk.moved[i]! }));
   const seen: string[] = [];
   for (const block of blocks) {
@@ -239,7 +250,8 @@ function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
     const byteCount = blocks.reduce((sum, block) => sum + block.info.byteCount, 0);
     state.appendingBytes += byteCount;
     state.storedBytes += byteCount;
-    effects.push(callStore({ kind: 'Append', blocks }, 'AppendAnswered', state.generation));
+    state.appends.set(++state.appendCount, state.resolved.ts);
+    effects.push(callStore({ kind: 'Append', blocks }, 'AppendAnswered', state.appendCount));
   }
   state.resolved = chunk.resolved;
   for (const { info } of blocks) state.open.add(info.span);
@@ -317,7 +329,7 @@ function appended(
   message: Extract<EventServiceOwn, { kind: 'AppendAnswered' }>,
   effects: Effect[],
 ): void {
-  if (message.tag !== state.generation) return;
+  if (!state.appends.delete(message.tag)) return;
   if (!message.outcome.ok) return fail(state, message.outcome, effects);
   const answer = message.outcome.value;
   assert(answer.kind === 'Appended', 'answer to Append');
@@ -410,7 +422,7 @@ function isSame(a: Ref | null, b: Ref): boolean {
 
 /** Sends what the subscriber may have: complete transactions, within its credit and the common budget. */
 function pump(state: S, stream: SpanStream, effects: Effect[]): void {
-  if (stream.subscriber === null || stream.creditBytes <= 0) return;
+  if (state.isBroken || stream.subscriber === null || stream.creditBytes <= 0) return;
   if (stream.behind) return readOn(state, stream, effects);
   const blocks: StoredBlock[] = [];
   for (;;) {
@@ -468,11 +480,18 @@ function readOn(state: S, stream: SpanStream, effects: Effect[]): void {
     kind: 'Read',
     span: stream.span,
     after: stream.cursor,
-    untilTs: state.resolved.ts,
+    // A read never passes an append that may still fail: it would skip what is missing.
+    untilTs: storedTs(state),
     byteCountMax: Math.min(stream.creditBytes, readBytesMax),
   };
   const tag = `${state.generation} ${stream.subscription} ${stream.span}`;
   effects.push(callStore(read, 'ReadAnswered', tag));
+}
+
+/** Everything with commitTs ≤ this can be read from the store. */
+function storedTs(state: S): number {
+  for (const beforeTs of state.appends.values()) return Math.min(beforeTs, state.resolved.ts);
+  return state.resolved.ts;
 }
 
 function readBack(
@@ -483,7 +502,7 @@ function readBack(
   const [generation, subscription, ...span] = message.tag.split(' ');
   const stream = state.streams.get(span.join(' '));
   if (Number(generation) !== state.generation || stream === undefined) return;
-  if (Number(subscription) !== stream.subscription) return;
+  if (Number(subscription) !== stream.subscription || state.isBroken) return;
   stream.reading = false;
   if (!message.outcome.ok) return fail(state, message.outcome, effects);
   const answer = message.outcome.value;
@@ -498,6 +517,7 @@ function readBack(
 
 /** Resolved follows the last block of a span that has everything; a lagging span is told how far it has been given. */
 function tellResolved(state: S, effects: Effect[]): void {
+  if (state.isBroken) return;
   for (const stream of state.streams.values()) {
     if (stream.subscriber === null) continue;
     if (stream.behind) {
@@ -534,6 +554,7 @@ function tell(state: S, message: MaintainerMessage, effects: Effect[]): void {
 }
 
 function fail(state: S, outcome: Outcome<unknown>, effects: Effect[]): void {
+  state.isBroken = true;
   const why = outcome.ok
     ? failure('STORE_FAILED', 'the event store gave no answer')
     : outcome.failure;

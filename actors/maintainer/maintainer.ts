@@ -268,9 +268,11 @@ function sinkAnswered(state: S, tag: SinkCall, outcome: Outcome<SinkAnswer>, env
 }
 
 function sinkFailed(state: S, tag: SinkCall, failure: Failure): Step<S> {
-  // The end does not wait for a checkpoint that cannot be saved: the slots downstream have the truth.
+  // The end does not wait for a checkpoint that cannot be saved: the slots downstream have the truth. Only who says
+  // `finished` must have saved it; another maintainer will.
   if (tag === 'save' && state.phase.at === 'finishing') {
-    return end(state, state.phase.as, state.phase.failure ?? failure);
+    const { as, failure: known } = state.phase;
+    return end(state, as === 'finished' ? 'failed' : as, known ?? failure);
   }
   const answered = tag === 'save' ? { ...state, saving: null } : state;
   return becomeFinishing(answered, 'failed', failure);

@@ -241,8 +241,12 @@ export class Tree {
     const node = this.#cells.get(target.path);
     if (node === undefined || node.status === 'stopped' || !isLife(node, target)) {
       this.#io.signal(watcher, { kind: 'Terminated', ref: target, exit: { kind: 'no-process' } });
-    } else if (!node.watchers.some((other) => other.path === watcher.path))
-      node.watchers.push(watcher);
+      return;
+    }
+    // An earlier life of the watcher hears nothing any more.
+    const known = node.watchers.findIndex((other) => other.path === watcher.path);
+    if (known < 0) node.watchers.push(watcher);
+    else node.watchers[known] = watcher;
   }
 
   #push(work: Work): void {

@@ -58,10 +58,14 @@ export class Downstream {
   raiseSpan(span: string, token: number, ts: number): readonly SlotState[] | null {
     let slot = this.slots.get(span);
     if (slot === undefined) {
-      const lanes = Array.from(
-        { length: laneCount },
-        (_, lane): SlotState => ({ slot: lane, lane, seq: 0, ts, base: ts, lanes: 1 }),
-      );
+      const lanes = Array.from({ length: laneCount }, (_, lane): SlotState => ({
+        slot: lane,
+        lane,
+        seq: 0,
+        ts,
+        base: ts,
+        lanes: 1,
+      }));
       slot = { token, lanes };
       this.slots.set(span, slot);
     }

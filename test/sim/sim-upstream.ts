@@ -136,5 +136,6 @@ function write(world: World, stream: Stream, item: Item, chunk: Chunk): boolean 
 
 function flush(writer: BlockWriter, chunk: Chunk): void {
   // An open transaction stays behind when complete ones come before it: take both.
-  for (let block = writer.take(); block !== undefined; block = writer.take()) chunk.blocks.push(block);
+  for (let block = writer.take(); block !== undefined; block = writer.take())
+    chunk.blocks.push(block);
 }

@@ -67,7 +67,14 @@ test('failing ports and crashing actors neither lose nor repeat a change, and th
       simulation.trouble.port = world.random() * 0.05;
       simulation.start();
       let crashCount = world.pick(6);
-      const roles = ['dispatcher', 'dispatcher', 'dispatcher-manager', 'maintainer', 'log-puller', 'event-service'];
+      const roles = [
+        'dispatcher',
+        'dispatcher',
+        'dispatcher-manager',
+        'maintainer',
+        'log-puller',
+        'event-service',
+      ];
       const crash = (): void => {
         if (crashCount-- <= 0) return;
         simulation.crash(roles[world.pick(roles.length)]!);

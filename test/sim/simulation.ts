@@ -83,7 +83,10 @@ export class Simulation {
     const victim = cells[this.world.pick(cells.length)];
     if (victim === undefined) return false;
     const { path, thread, incarnation } = victim.cell;
-    victim.shell.kill({ path, thread, incarnation }, { kind: 'fault', message: 'crash', stack: '' });
+    victim.shell.kill(
+      { path, thread, incarnation },
+      { kind: 'fault', message: 'crash', stack: '' },
+    );
     return true;
   }
 
@@ -170,7 +173,9 @@ export class Simulation {
         const isLost = world.chance(failChance());
         world.after(world.random() * 5, () => {
           const answer = this.#coordinate(request as CoordinationRequest);
-          answered(isLost ? failed(failure('COORDINATION_FAILED', '', { retry: 'Again' })) : ok(answer));
+          answered(
+            isLost ? failed(failure('COORDINATION_FAILED', '', { retry: 'Again' })) : ok(answer),
+          );
         });
       },
       report: (request, answered) => {

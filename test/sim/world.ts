@@ -77,7 +77,7 @@ export class World {
     const last = events.pop();
     if (first === undefined || last === undefined || events.length === 0) return first;
     events[0] = last;
-    for (let i = 0; ; ) {
+    for (let i = 0; ;) {
       let least = i;
       for (const child of [2 * i + 1, 2 * i + 2]) {
         if (child < events.length && isBefore(events[child]!, events[least]!)) least = child;
@@ -90,7 +90,7 @@ export class World {
 
   #rise(from: number): void {
     const events = this.#events;
-    for (let i = from; i > 0; ) {
+    for (let i = from; i > 0;) {
       const parent = (i - 1) >> 1;
       if (!isBefore(events[i]!, events[parent]!)) return;
       [events[i], events[parent]] = [events[parent]!, events[i]!];
