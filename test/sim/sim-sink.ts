@@ -96,7 +96,15 @@ export class SimSink {
     const batch = `${token}-${++this.#batchCount}`;
     const lanes = byLane.size;
     return [...byLane].map(([lane, own]) => ({
-      ...{ span, token, lane, changes: own, ts, base, lanes, batch, idempotent },
+      span,
+      token,
+      lane,
+      changes: own,
+      ts,
+      base,
+      lanes,
+      batch,
+      idempotent,
     }));
   }
 
@@ -126,7 +134,12 @@ function fenced(token: number): Failure {
 
 function applied(ts: number, commitMs: number): SinkAnswer {
   return {
-    ...{ kind: 'Applied', ts, rowCount: 1, transactionCount: 1, writtenRowCount: 1, commitMs },
+    kind: 'Applied',
+    ts,
+    rowCount: 1,
+    transactionCount: 1,
+    writtenRowCount: 1,
+    commitMs,
     byteCount: 1,
   };
 }

@@ -53,8 +53,14 @@ export class Simulation {
     this.world = world;
     this.#disk = disk;
     this.#config = {
-      ...{ id: 'feed', startAt: { kind: 'oldest' }, rules: ['*.*'], untilCaughtUp: true },
-      ...{ memoryQuota: 8 << 20, workThreads, stuckAfterMs: 600_000, ...config },
+      id: 'feed',
+      startAt: { kind: 'oldest' },
+      rules: ['*.*'],
+      untilCaughtUp: true,
+      memoryQuota: 8 << 20,
+      workThreads,
+      stuckAfterMs: 600_000,
+      ...config,
     };
     for (const name of threadNames) this.#shells.set(name, this.#thread(name));
     this.#tree = this.#makeTree();

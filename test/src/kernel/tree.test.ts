@@ -1,0 +1,283 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { CellStart } from '#src/kernel/host.ts';
+import type { Signal } from '#src/kernel/message.ts';
+import type { CellPlan, TeamPlan } from '#src/kernel/plan.ts';
+import type { Ref } from '#src/kernel/ref.ts';
+import { Tree, type TreeOver } from '#src/kernel/tree.ts';
+
+function cell(id: string, more: Partial<CellPlan> = {}): CellPlan {
+  return {
+    kind: 'cell',
+    id,
+    role: id,
+    thread: 'main',
+    restart: 'permanent',
+    stopWithinMs: 100,
+    mailbox: 10,
+    why: 'test',
+    ...more,
+  };
+}
+
+function team(id: string, children: TeamPlan['children'], more: Partial<TeamPlan> = {}): TeamPlan {
+  const strategy = 'one_for_one';
+  return {
+    kind: 'team',
+    id,
+    strategy,
+    intensity: 2,
+    periodMs: 1000,
+    children,
+    why: 'test',
+    ...more,
+  };
+}
+
+/** The threads of a tree, played by hand: every call is written down, answers are given when asked for. */
+class Stage {
+  readonly calls: string[] = [];
+  readonly signals: (readonly [path: string, signal: Signal])[] = [];
+  readonly overs: TreeOver[] = [];
+  readonly refs = new Map<string, Ref>();
+  readonly timers = new Set<() => void>();
+  readonly tree: Tree;
+  now = 0;
+  isBooted = false;
+
+  constructor(plan: TeamPlan) {
+    this.tree = new Tree(plan, {
+      now: () => this.now,
+      timer: (_afterMs, due) => {
+        this.timers.add(due);
+        return () => this.timers.delete(due);
+      },
+      start: (start: CellStart) => {
+        this.refs.set(start.ref.path, start.ref);
+        this.calls.push(`start ${start.ref.path}`);
+      },
+      stop: (ref) => this.calls.push(`stop ${ref.path}`),
+      kill: (ref) => this.calls.push(`kill ${ref.path}`),
+      signal: (to, signal) => this.signals.push([to.path, signal]),
+      log: () => {},
+      over: (over) => this.overs.push(over),
+      props: () => ({}),
+      workThreads: ['work-1', 'work-2'],
+    });
+  }
+
+  ref(path: string): Ref {
+    return this.refs.get(path)!;
+  }
+
+  /** Answers the newest start or stop until nothing is waited for; answers what was called. */
+  settle(): string[] {
+    const from = this.calls.length;
+    for (let at = Math.max(0, from - 1); at < this.calls.length; at++) this.answer(this.calls[at]!);
+    return this.calls.splice(0);
+  }
+
+  answer(call: string): void {
+    const [verb, path] = call.split(' ') as [string, string];
+    const ref = this.ref(path);
+    if (verb === 'start') this.tree.request({ kind: 'Started', ref });
+    if (verb === 'stop') this.tree.request({ kind: 'Exited', ref, exit: { kind: 'shutdown' } });
+  }
+
+  boot(): string[] {
+    this.tree.boot(() => {
+      this.isBooted = true;
+    });
+    return this.settle();
+  }
+
+  crash(path: string, ref = this.ref(path)): void {
+    const exit = { kind: 'fault', message: 'crash', stack: '' } as const;
+    this.tree.request({ kind: 'Exited', ref, exit });
+  }
+
+  fireTimers(): void {
+    for (const due of [...this.timers]) {
+      this.timers.delete(due);
+      due();
+    }
+  }
+
+  spawn(id: string): void {
+    this.tree.request({
+      kind: 'Spawn',
+      requester: { path: 'root/a', thread: 'main', incarnation: 1 },
+      team: 'root/pool',
+      id,
+      role: 'job',
+      props: {},
+      thread: 'work-2',
+      epoch: 3,
+      owner: 'root/a',
+    });
+  }
+}
+
+const pool = team('pool', [
+  cell('job', { restart: 'temporary', thread: 'work', many: { per: 'job', dynamic: true } }),
+]);
+
+test('cells start left to right, one after the other, and stop right to left', () => {
+  const stage = new Stage(team('root', [cell('a'), team('t', [cell('b'), cell('c')]), cell('d')]));
+  stage.tree.boot(() => {});
+  assert.deepEqual(stage.calls, ['start root/a']);
+  const started = ['root/a', 'root/t/b', 'root/t/c', 'root/d'];
+  assert.deepEqual(
+    stage.settle(),
+    started.map((path) => `start ${path}`),
+  );
+  stage.tree.shutdown();
+  assert.deepEqual(stage.overs, []);
+  assert.deepEqual(
+    stage.settle(),
+    started.toReversed().map((path) => `stop ${path}`),
+  );
+  assert.deepEqual(stage.overs, [{ kind: 'shutdown' }]);
+});
+
+test('a cell per work thread is started on each', () => {
+  const many = cell('w', { thread: 'work', many: { per: 'thread', dynamic: false } });
+  const stage = new Stage(team('root', [many]));
+  assert.deepEqual(stage.boot(), ['start root/w:work-1', 'start root/w:work-2']);
+  assert.equal(stage.ref('root/w:work-2').thread, 'work-2');
+  assert.equal(stage.isBooted, true);
+});
+
+test('rest_for_one stops what depends on the crashed cell, then starts all of it again', () => {
+  const children = [cell('a'), cell('b'), cell('c')];
+  const stage = new Stage(team('root', children, { strategy: 'rest_for_one' }));
+  stage.boot();
+  const before = stage.ref('root/a').incarnation;
+  stage.crash('root/a');
+  assert.deepEqual(stage.settle(), [
+    'stop root/c',
+    'stop root/b',
+    'start root/a',
+    'start root/b',
+    'start root/c',
+  ]);
+  assert.ok(stage.ref('root/a').incarnation > before);
+});
+
+test('a report about an earlier life changes nothing', () => {
+  const stage = new Stage(team('root', [cell('a')]));
+  stage.boot();
+  const old = stage.ref('root/a');
+  stage.crash('root/a');
+  stage.settle();
+  stage.crash('root/a', old);
+  assert.deepEqual(stage.calls, []);
+  assert.equal(stage.tree.list()[0]!.status, 'running');
+});
+
+test('a dynamic child is announced to who asked, ends for good, and its successor has another address', () => {
+  const stage = new Stage(team('root', [cell('a'), pool]));
+  stage.boot();
+  stage.spawn('job:1');
+  assert.deepEqual(stage.settle(), ['start root/pool/job:1']);
+  const ref = stage.ref('root/pool/job:1');
+  assert.deepEqual(stage.signals, [['root/a', { kind: 'ChildStarted', id: 'job:1', ref }]]);
+  stage.spawn('job:1');
+  assert.equal(stage.signals.at(-1)![1].kind, 'ChildRefused');
+  stage.crash('root/pool/job:1');
+  assert.deepEqual(stage.calls, []);
+  stage.spawn('job:1');
+  stage.settle();
+  assert.notEqual(stage.ref('root/pool/job:1').incarnation, ref.incarnation);
+});
+
+test('whoever asked for a child that never came up is told', () => {
+  const stage = new Stage(team('root', [cell('a'), pool]));
+  stage.boot();
+  stage.spawn('job:1');
+  stage.fireTimers();
+  assert.deepEqual(stage.signals, [
+    ['root/a', { kind: 'ChildRefused', id: 'job:1', exit: { kind: 'killed' } }],
+  ]);
+});
+
+test('a watcher hears of the end once, of its present life only, and at once when nobody is there', () => {
+  const stage = new Stage(team('root', [cell('a'), pool]));
+  stage.boot();
+  stage.spawn('job:1');
+  stage.settle();
+  stage.signals.length = 0;
+  const target = { ...stage.ref('root/pool/job:1'), incarnation: 0 };
+  for (const incarnation of [7, 8, 8]) {
+    const watcher = { path: 'root/x', thread: 'main', incarnation };
+    stage.tree.request({ kind: 'Watch', watcher, target });
+  }
+  stage.crash('root/pool/job:1');
+  assert.equal(stage.signals.length, 1);
+  stage.tree.request({ kind: 'Watch', watcher: stage.ref('root/a'), target });
+  const last = stage.signals.at(-1)![1];
+  assert.deepEqual(last.kind === 'Terminated' && last.exit, { kind: 'no-process' });
+});
+
+test('a cell that does not stop in time is killed, and the rest goes on stopping', () => {
+  const stage = new Stage(team('root', [cell('a'), cell('b')]));
+  stage.boot();
+  stage.tree.shutdown();
+  stage.fireTimers();
+  assert.deepEqual(stage.calls, ['stop root/b', 'kill root/b', 'stop root/a']);
+  stage.answer('stop root/a');
+  assert.deepEqual(stage.overs, [{ kind: 'shutdown' }]);
+});
+
+test('a shutdown during the boot stops what has started and starts nothing more', () => {
+  const stage = new Stage(team('root', [cell('a'), cell('b'), cell('c')]));
+  stage.tree.boot(() => {});
+  stage.answer('start root/a');
+  stage.tree.shutdown();
+  assert.deepEqual(stage.calls, ['start root/a', 'start root/b']);
+  stage.answer('start root/b');
+  assert.deepEqual(stage.settle().slice(2), ['stop root/b', 'stop root/a']);
+  assert.deepEqual(stage.overs, [{ kind: 'shutdown' }]);
+});
+
+test('a team above its intensity exits to its own supervisor, which restarts it whole', () => {
+  const stage = new Stage(team('root', [team('t', [cell('a'), cell('b')], { intensity: 0 })]));
+  stage.boot();
+  stage.crash('root/t/a');
+  assert.deepEqual(stage.settle(), ['stop root/t/b', 'start root/t/a', 'start root/t/b']);
+  assert.deepEqual(stage.overs, []);
+});
+
+test('a root above its intensity gives up with the four facts; what still runs is stopped by shutdown', () => {
+  const stage = new Stage(team('root', [cell('a'), cell('b')], { intensity: 1 }));
+  stage.boot();
+  stage.crash('root/a');
+  stage.settle();
+  stage.crash('root/a');
+  const facts = { supervisor: 'root', context: 'intensity exceeded', reason: 'fault: crash' };
+  assert.deepEqual(stage.overs, [{ kind: 'gave-up', ...facts, offender: 'root/a' }]);
+  stage.crash('root/a');
+  assert.deepEqual(stage.calls, []);
+  stage.tree.shutdown();
+  assert.deepEqual(stage.settle(), ['stop root/b']);
+  assert.deepEqual(stage.overs.at(-1), { kind: 'shutdown' });
+});
+
+test('a lost thread ends its cells and the tree, once; shutdown does not wait for them', () => {
+  const many = cell('w', { thread: 'work', many: { per: 'thread', dynamic: false } });
+  const stage = new Stage(team('root', [cell('a'), many]));
+  stage.boot();
+  stage.tree.request({
+    kind: 'Watch',
+    watcher: stage.ref('root/a'),
+    target: stage.ref('root/w:work-1'),
+  });
+  stage.tree.threadLost('work-1', 'out of memory');
+  assert.equal(stage.signals[0]![1].kind, 'Terminated');
+  stage.tree.threadLost('work-2', 'out of memory');
+  const facts = { supervisor: 'root', context: 'thread lost', reason: 'out of memory' };
+  assert.deepEqual(stage.overs, [{ kind: 'gave-up', ...facts, offender: 'work-1' }]);
+  stage.tree.shutdown();
+  assert.deepEqual(stage.settle(), ['stop root/a']);
+  assert.deepEqual(stage.overs.at(-1), { kind: 'shutdown' });
+});
