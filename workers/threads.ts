@@ -9,6 +9,9 @@ import type { ThreadStart } from './thread.ts';
 
 const entry = new URL('./thread.ts', import.meta.url);
 
+/** Rows are bytes, not objects: a small young generation costs no speed, and each thread has one of its own. */
+const youngMegabytes = 12;
+
 /** A running worker thread. */
 export interface RunningThread {
   readonly name: string;
@@ -68,6 +71,7 @@ async function startThread(
   const worker = new Worker(entry, {
     workerData: start,
     name,
+    resourceLimits: { maxYoungGenerationSizeMb: youngMegabytes },
     transferList: [control.port2, reports.port2, main.port2, ...links.map((link) => link.port)],
   });
   const receiver: TreeReports = { request: (request) => events.request(request) };

@@ -5,7 +5,8 @@
  *
  * Promises: blocks of a span reach its subscriber in commit order, once per subscription, complete transactions only;
  * `Resolved` comes after the blocks it covers; nothing a subscriber may still ask for is collected. Memory: the live
- * window and what is delivered but not granted back stay within a quarter of the quota each; the store within its limit,
+ * window and what is delivered but not granted back stay within an eighth of the quota each, because what becomes of them
+ * (statements, packets, garbage not yet collected) takes about as much again; the store within its limit,
  * beyond which the log puller gets no ChunkTaken, and so the socket is paused.
  * Assumes: one subscriber per span; the store keeps the order of appends.
  */
@@ -97,6 +98,8 @@ export interface EventServiceState {
 
 type S = EventServiceState;
 
+/** Share of the quota that the live window may hold, and deliveries that are not granted back. */
+const budgetShare = 1 / 8;
 /** Resolved timestamps go out once per tick; garbage is collected every so many ticks. */
 const tickMs = 20;
 const collectTickCount = 25;
@@ -299,7 +302,7 @@ function appendBlock(state: S, stream: SpanStream, block: StoredBlock, resolvedT
   stream.window.push({ ...block, cursor });
   stream.windowBytes += block.info.byteCount;
   state.windowBytes += block.info.byteCount;
-  while (state.windowBytes > state.quota / 4) {
+  while (state.windowBytes > state.quota * budgetShare) {
     const largest = largestWindow(state);
     state.windowBytes -= largest.windowBytes;
     evict(largest);
@@ -410,7 +413,7 @@ function granted(state: S, message: GrantCredit, from: Ref, effects: Effect[]): 
 function pumpWaiting(state: S, effects: Effect[]): void {
   const spans = Array.from(state.waiting);
   for (const span of spans) {
-    if (state.deliveredBytes >= state.quota / 4) break;
+    if (state.deliveredBytes >= state.quota * budgetShare) break;
     state.waiting.delete(span);
     pump(state, state.streams.get(span)!, effects);
   }
@@ -429,7 +432,7 @@ function pump(state: S, stream: SpanStream, effects: Effect[]): void {
     const block = stream.window.peek();
     if (block === undefined || block.info.lastTs > state.resolved.ts || stream.creditBytes <= 0)
       break;
-    if (state.deliveredBytes >= state.quota / 4) {
+    if (state.deliveredBytes >= state.quota * budgetShare) {
       state.waiting.add(stream.span);
       break;
     }
@@ -471,7 +474,7 @@ function sendBlocks(
 
 function readOn(state: S, stream: SpanStream, effects: Effect[]): void {
   if (stream.reading) return;
-  if (state.deliveredBytes >= state.quota / 4) {
+  if (state.deliveredBytes >= state.quota * budgetShare) {
     state.waiting.add(stream.span);
     return;
   }

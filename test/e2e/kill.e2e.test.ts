@@ -37,7 +37,7 @@ before(async () => {
   directory = mkdtempSync(join(tmpdir(), 'sluice-kill-'));
   claimDirectory(directory);
   [upstream, downstream] = await Promise.all([startMariadb(), startMariadb()]);
-  accounts = bank(upstream, { tables: 3, accounts: 20 });
+  accounts = bank(upstream, { tables: 3, accounts: 20, balance: 1_000_000 });
   await accounts.setup();
   await upstream.script(
     `CREATE DATABASE app; USE app; CREATE TABLE moving (id INT PRIMARY KEY AUTO_INCREMENT, v INT);

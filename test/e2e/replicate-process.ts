@@ -16,7 +16,7 @@ export interface ReplicateProcessOptions {
   readonly args?: readonly string[];
 }
 
-const cli = fileURLToPath(new URL('../../workers/cli.ts', import.meta.url));
+const command = fileURLToPath(new URL('../../bin/sluice', import.meta.url));
 
 /** `sluice replicate --json --start oldest` as a process of its own, which never outlives the test. */
 export class ReplicateProcess {
@@ -31,8 +31,8 @@ export class ReplicateProcess {
     this.#logStart = readText(this.#logFile).length;
     const uris = ['--upstream', upstream.uri(), '--sink-uri', downstream.uri()];
     this.#process = new ServerProcess({
-      program: process.execPath,
-      args: [cli, 'replicate', '--json', '--start', 'oldest', ...uris, ...args],
+      program: command,
+      args: ['replicate', '--json', '--start', 'oldest', ...uris, ...args],
       // Compiled code is kept between runs: a start takes a third of the time, and kills reach further.
       env: { TMPDIR: directory, NODE_COMPILE_CACHE: join(directory, 'compiled') },
       directory,

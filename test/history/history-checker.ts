@@ -12,7 +12,7 @@ export interface HistoryRules {
   readonly bank?: BankRule;
 }
 
-/** C7: the sum of one column over some tables. */
+/** C7: the sum of one column over some tables. Balances must stay above zero: the log does not show their sign. */
 export interface BankRule {
   readonly isAccount: (table: string) => boolean;
   /** Number of the balance column, 1 first. Default 3. */
