@@ -68,15 +68,17 @@ export function simUpstream(world: World, history: History, failChance: () => nu
   };
   return (request, answered) => {
     const delay = world.random() * 5;
-    if (world.chance(failChance())) {
-      world.after(delay, () =>
-        answered(failed(failure('SOURCE_DISCONNECTED', 'lost', { retry: 'Reconnect' }))),
-      );
-      return;
-    }
+    const asked = stream;
+    const lose = (): void =>
+      answered(failed(failure('SOURCE_DISCONNECTED', 'lost', { retry: 'Reconnect' })));
+    if (world.chance(failChance())) return void world.after(delay, lose);
     const { kind } = request as UpstreamRequest;
     const isIdle = kind === 'Next' && stream.index >= history.items.length;
-    world.after(isIdle ? 200 : delay, () => answered(ok(execute(request as UpstreamRequest))));
+    world.after(isIdle ? 200 : delay, () => {
+      // A stream that was replaced meanwhile has nothing more to say.
+      if (kind === 'Next' && stream !== asked) lose();
+      else answered(ok(execute(request as UpstreamRequest)));
+    });
   };
 }
 

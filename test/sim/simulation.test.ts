@@ -116,7 +116,7 @@ test('a changefeed that is asked to stop ends at one position in all tables', ()
       const disk = newDisk(world);
       const simulation = new Simulation(world, disk, { untilCaughtUp: false });
       simulation.start();
-      world.after(world.random() * 600, () => simulation.stop());
+      world.after(15 + world.random() * 600, () => simulation.stop());
       assertRuns(simulation, () => simulation.status?.state === 'stopped', 60_000);
       const ts = disk.downstream.checkpoint?.position.ts ?? 0;
       assert.deepEqual(
