@@ -39,7 +39,8 @@ export type SinkRequest =
   | { readonly kind: 'RaiseFeed'; readonly changefeed: string; readonly token: number }
   /**
    * Raises the tokens of all lanes of `span`, reading their positions in the same transaction; makes the rows when
-   * missing, at `ts`. SINK_FENCED when a token > `token` is there.
+   * missing, at `ts`. SINK_FENCED when a token > `token` is there. The first request of an instance on another thread than
+   * the maintainer's: it opens that instance as `Open` does.
    */
   | {
       readonly kind: 'RaiseSpan';

@@ -61,6 +61,7 @@ export class MysqlSink implements SinkPort {
   /** Version of the schema that table definitions were read under, per changefeed. */
   readonly #schemaVersions = new Map<string, number>();
   #planning: Planning | null = null;
+  #opening: Promise<SinkAnswer> | null = null;
   #nameCount = 0;
   #closed = false;
 
@@ -94,7 +95,7 @@ export class MysqlSink implements SinkPort {
     try {
       if (this.#closed) fail('INTERNAL_STOPPED', 'the sink was closed');
       // Nothing is written before the canary passed (RELIABILITY I-13).
-      if (request.kind !== 'Open' && request.kind !== 'Release') this.#opened();
+      if (!opensOrWritesNothing.has(request.kind)) this.#opened();
       return ok(await this.#answer(request));
     } catch (error) {
       if (this.#closed) return failed(failure('INTERNAL_STOPPED', 'the sink was closed'));
@@ -160,6 +161,12 @@ export class MysqlSink implements SinkPort {
     });
   }
 
+  /** For spans: the feed was opened by the instance beside its maintainer, which may live on another thread. */
+  #openOnce(): Promise<SinkAnswer> {
+    this.#opening ??= this.#open().finally(() => (this.#opening = null));
+    return this.#opening;
+  }
+
   async #raiseFeed(request: RequestOf<'RaiseFeed'>): Promise<SinkAnswer> {
     const { changefeed, token } = request;
     demandNames(changefeed, token);
@@ -175,6 +182,7 @@ export class MysqlSink implements SinkPort {
   async #raiseSpan(request: RequestOf<'RaiseSpan'>): Promise<SinkAnswer> {
     const { changefeed, span, token, ts } = request;
     demandNames(changefeed, token);
+    if (this.#planning === null) await this.#openOnce();
     // Its own open transaction would block the raise.
     this.#release(span);
     const by = this.#spanParts.nextName();
@@ -226,6 +234,12 @@ export class MysqlSink implements SinkPort {
     return this.#planning ?? fail('SINK_REFUSED', 'the sink is not open');
   }
 }
+
+const opensOrWritesNothing: ReadonlySet<SinkRequest['kind']> = new Set([
+  'Open',
+  'RaiseSpan',
+  'Release',
+]);
 
 function demandNames(changefeed: string, token: number): void {
   if (changefeed === '' || Buffer.byteLength(changefeed) > 128) {
