@@ -253,6 +253,16 @@ test('a DDL that the downstream refuses ends the copy before anything after it',
   await pair.assertEqual(['refused'], args.slice(2));
 });
 
+test('a table whose engine has no transactions is refused', async () => {
+  const args = await schemaFor('engine', false, '(id INT PRIMARY KEY) ENGINE=InnoDB');
+  await pair.downstream.query('CREATE DATABASE engine');
+  const start = await position();
+  await pair.upstream.query('CREATE TABLE engine.plain (id INT PRIMARY KEY) ENGINE=MyISAM');
+  await pair.upstream.query('INSERT INTO engine.plain VALUES (1)');
+  const end = await pair.run(['--until-caught-up', '--start', start, ...args], 60_000);
+  assert.match(assertFailed(end, 1, 'SINK_UNSUPPORTED'), /MyISAM.*engine\.plain/);
+});
+
 test('wrong usage ends with status 2 and names what is wrong', async () => {
   const uris = pair.uris;
   const bad = configFile('bad', "memory-quota = 1\nunknown = 3\n[filter]\nrules = ['a']\n");

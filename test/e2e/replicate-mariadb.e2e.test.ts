@@ -1,6 +1,13 @@
 import { test } from 'node:test';
 import { startMariadb } from '#test/servers/mariadb.ts';
-import { copyDdl, copyEveryType, copyFamilies, copyHardRows, copyVolumes } from './stories.ts';
+import {
+  copyDdl,
+  copyEveryType,
+  copyFamilies,
+  copyHardRows,
+  copyOddities,
+  copyVolumes,
+} from './stories.ts';
 
 test('every type and every kind of key is copied', (t) => copyEveryType(t, startMariadb));
 
@@ -15,3 +22,6 @@ test('families of cascading keys are copied while keys come and go', (t) =>
 
 test('values that change hands and rows without identity are copied', (t) =>
   copyHardRows(t, startMariadb));
+
+test('odd names, statements and settings change nothing about the copy', (t) =>
+  copyOddities(t, startMariadb));

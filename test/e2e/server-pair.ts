@@ -32,12 +32,15 @@ export class ServerPair {
     this.downstream = downstream;
   }
 
-  /** Starts both. */
+  /** Starts both, the downstream with settings added. */
   static async start(
     start: StartServer,
-    config: Readonly<Record<string, string>> = {},
+    downstreamConfig: Readonly<Record<string, string>> = {},
   ): Promise<ServerPair> {
-    const [upstream, downstream] = await Promise.all([start({ config }), start({})]);
+    const [upstream, downstream] = await Promise.all([
+      start({}),
+      start({ config: downstreamConfig }),
+    ]);
     return new ServerPair(upstream, downstream);
   }
 
@@ -87,7 +90,7 @@ export class ServerPair {
     });
     assert.equal(describeDifferences(compared), '');
     const inDiff = (result['tables'] as { table: string }[]).filter(({ table }) =>
-      schemas.includes(table.slice(0, table.indexOf('.'))),
+      schemas.some((schema) => table.startsWith(`${schema}.`)),
     );
     assert.equal(inDiff.length, compared.tables, 'both comparisons see the same tables');
     return { tables: compared.tables, rows: compared.rows };

@@ -1,5 +1,7 @@
 /** The command line as users run it: a process of its own, its JSON lines and its exit status. */
 import { spawn, type ChildProcess } from 'node:child_process';
+import { tmpdir, userInfo } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** One JSON line. */
@@ -17,6 +19,7 @@ export interface CommandEnd {
 }
 
 const program = fileURLToPath(new URL('../../bin/sluice', import.meta.url));
+const compiled = join(tmpdir(), `sluice-compiled-${userInfo().uid}`);
 const tickMs = 50;
 
 /** A running `sluice`. */
@@ -31,7 +34,8 @@ export class SluiceCommand {
   constructor(args: readonly string[]) {
     this.child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NODE_OPTIONS: '' },
+      // Compiled code is kept between runs: a start takes a third of the time.
+      env: { ...process.env, NODE_OPTIONS: '', NODE_COMPILE_CACHE: compiled },
     });
     const ended = Promise.withResolvers<CommandEnd>();
     this.end = ended.promise;

@@ -8,6 +8,7 @@ import {
   runBigTransaction,
   runDdlRound,
 } from '#test/fixtures/workload.ts';
+import { makeOddities, oddSchemas } from './oddities.ts';
 import { ServerPair, type StartServer } from './server-pair.ts';
 
 import type { TestContext } from 'node:test';
@@ -228,4 +229,24 @@ export async function copyHardRows(t: TestContext, start: StartServer): Promise<
 /** A permutation that the server itself refuses halfway is rolled back there; it leaves nothing to copy. */
 function ignoreDuplicate(error: unknown): void {
   assert.equal((error as { errno?: number }).errno, 1062);
+}
+
+/** Odd names, statements and sessions, into a downstream whose own settings read SQL and times in other ways. */
+export async function copyOddities(t: TestContext, start: StartServer): Promise<void> {
+  const pair = await ServerPair.start(start, {
+    sql_mode: 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT,STRICT_ALL_TABLES,NO_ZERO_DATE',
+    default_time_zone: '-05:00',
+    max_allowed_packet: '1M',
+    group_concat_max_len: '4',
+  });
+  t.after(() => pair.stop());
+  await makeOddities(pair.upstream);
+  await pair.catchUp(['--workers', '3']);
+  await pair.assertEqual(oddSchemas);
+  // Two tables that are one name when written without quotes: each has its own rows.
+  const rows = await pair.downstream.query('SELECT id, v FROM `a.b`.c ORDER BY id');
+  assert.deepEqual(rows, [
+    { id: 1, v: 2 },
+    { id: 2, v: 3 },
+  ]);
 }

@@ -1,6 +1,6 @@
 // The longer copies between two MySQL: part of `npm run test:mysql`, beyond the time that `npm test` has.
 import { test } from 'node:test';
-import { copyDdl, copyHardRows, copyVolumes } from '#test/e2e/stories.ts';
+import { copyDdl, copyHardRows, copyOddities, copyVolumes } from '#test/e2e/stories.ts';
 import { mysqlMissing, startMysql } from '#test/servers/mysql.ts';
 
 const skip = await mysqlMissing();
@@ -15,4 +15,8 @@ test('DDL is copied in its place among the changes of several writers', { skip }
 
 test('values that change hands and rows without identity are copied', { skip }, (t) =>
   copyHardRows(t, startMysql),
+);
+
+test('odd names, statements and settings change nothing about the copy', { skip }, (t) =>
+  copyOddities(t, startMysql),
 );

@@ -409,7 +409,8 @@ const stageCases: Case[] = [
         apply(1, [part([1, 2], true)], { stage: 'begin', afterTs: 4 }),
       );
       assert.equal(begun.ts, 4);
-      await applied(sink, apply(1, [part([3], true)], { stage: 'more', afterTs: 4 }));
+      const more = apply(1, [part([3], true)], { stage: 'more', afterTs: 4, untilTs: 5 });
+      await applied(sink, more);
       await assertRows(downstream);
       const done = await applied(sink, apply(1, [part([4], false)], { stage: 'end', afterTs: 4 }));
       assert.equal(done.ts, 5);
