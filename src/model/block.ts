@@ -263,12 +263,14 @@ export class BlockWriter {
     this.#openAt = this.#length;
     this.#openEvents = this.#eventCount;
     this.#completeTs = this.#lastWrittenTs;
-    const gtid = gtidBytes(this.#gtid);
-    const at = this.#record(recordKind.transaction, 18 + gtid.byteLength);
+    const gtid = this.#gtid;
+    const gtidBytes = utf8Bytes(gtid);
+    const at = this.#record(recordKind.transaction, 18 + gtidBytes);
     this.#view.setFloat64(at, this.#lastTs, true);
     this.#view.setFloat64(at + 8, this.#commitMs, true);
-    this.#view.setUint16(at + 16, gtid.byteLength, true);
-    this.#bytes.set(gtid, at + 18);
+    this.#view.setUint16(at + 16, gtidBytes, true);
+    if (gtidBytes > gtid.length) encoder.encodeInto(gtid, this.#bytes.subarray(at + 18));
+    else for (let i = 0; i < gtidBytes; i++) this.#bytes[at + 18 + i] = gtid.charCodeAt(i);
     if (this.#transactionCount === 0) this.#firstTs = this.#lastTs;
     // `continues` describes the first transaction of the block only.
     if (this.#transactionCount === 0 && this.#continues && this.#lastWrittenTs !== this.#lastTs) {
@@ -311,15 +313,11 @@ export class BlockWriter {
   }
 }
 
-/** Utf-8 of a GTID. They are short and ASCII, where a loop is much faster than the encoder, once per transaction. */
-function gtidBytes(gtid: string): Uint8Array {
-  const bytes = new Uint8Array(gtid.length);
-  for (let i = 0; i < gtid.length; i++) {
-    const code = gtid.charCodeAt(i);
-    if (code > 0x7f) return encoder.encode(gtid);
-    bytes[i] = code;
-  }
-  return bytes;
+/** Length of a GTID in utf-8. It is short and ASCII: a loop is much faster than the encoder, once per transaction. */
+function utf8Bytes(gtid: string): number {
+  for (let i = 0; i < gtid.length; i++)
+    if (gtid.charCodeAt(i) > 0x7f) return encoder.encode(gtid).byteLength;
+  return gtid.length;
 }
 
 /** Table maps are the same when all but the table id (first 6 bytes, changed by every reopen of the table) is equal. */

@@ -30,8 +30,7 @@ const extraFlag = { multiEngine: 1, startAlter: 2, commitAlter: 4, rollbackAlter
 
 /** Reads a MariaDB GTID event (162). */
 export function readMariadbGtid(event: LogEvent): MariadbGroupStart {
-  const body = event.body();
-  const reader = new ByteReader(body, 'GTID event');
+  const reader = new ByteReader(event.bytes, 'GTID event', event.bodyStart, event.bodyEnd);
   const sequence = reader.u64();
   const domain = reader.u32();
   const flags = reader.u8();

@@ -12,7 +12,11 @@ const idBytes = 6;
 
 /** Table number of a TABLE_MAP or rows event body (its first six bytes). */
 export function readTableId(body: Uint8Array): number {
-  return new ByteReader(body, 'rows event').uint(idBytes);
+  // Twice per row change of a small transaction: no reader is made for it.
+  if (body.byteLength < idBytes) return new ByteReader(body, 'rows event').uint(idBytes);
+  const low = body[0]! | (body[1]! << 8) | (body[2]! << 16);
+  const high = body[3]! | (body[4]! << 8) | (body[5]! << 16);
+  return high * 0x1000000 + low;
 }
 
 /** Schema and table name of a TABLE_MAP body. */

@@ -48,7 +48,8 @@ export class LaneWriter {
 
   constructor(packetBytesMax: number) {
     this.#packetBytesMax = packetBytesMax;
-    this.out = new ByteWriter(16 * 1024);
+    // Made anew for each lane of each batch, and many batches are one row.
+    this.out = new ByteWriter(2 * 1024);
   }
 
   /** Row changes written so far. */
