@@ -377,7 +377,7 @@ function subscribe(state: S, message: Subscribe, effects: Effect[]): void {
   stream.toldTs = 0;
   stream.appliedTs = Math.max(stream.appliedTs, message.afterTs);
   const fresh = stream.cursor.ts === 0 && !stream.behind;
-  if (!fresh && stream.newest.ts > message.afterTs) {
+  if (!fresh && (stream.behind || stream.newest.ts > message.afterTs)) {
     // A later subscriber begins again behind its own position: from the store, for simplicity.
     state.windowBytes -= stream.windowBytes;
     evict(stream);
@@ -479,12 +479,13 @@ function readOn(state: S, stream: SpanStream, effects: Effect[]): void {
     return;
   }
   stream.reading = true;
+  stream.readTs = storedTs(state);
   const read: EventStoreRequest = {
     kind: 'Read',
     span: stream.span,
     after: stream.cursor,
     // A read never passes an append that may still fail: it would skip what is missing.
-    untilTs: storedTs(state),
+    untilTs: stream.readTs,
     byteCountMax: Math.min(stream.creditBytes, readBytesMax),
   };
   const tag = `${state.generation} ${stream.subscription} ${stream.span}`;
@@ -516,6 +517,11 @@ function readBack(
   sendBlocks(state, stream, answer.blocks, effects);
   if (isDrained(stream)) stream.behind = false;
   else if (answer.more) pump(state, stream, effects);
+  else if (stream.readTs > stream.toldTs) {
+    // What is left belongs to a transaction that is not complete, perhaps for long: it holds nobody up.
+    stream.toldTs = stream.readTs;
+    toSubscriber(stream, { kind: 'Resolved', ts: stream.readTs }, effects);
+  }
 }
 
 /** Resolved follows the last block of a span that has everything; a lagging span is told how far it has been given. */

@@ -12,7 +12,7 @@ export interface WindowBlock extends StoredBlock {
   readonly cursor: StoreCursor;
 }
 
-/** Invariants: cursor ≤ newest; behind ⇒ the window is empty; 0 ≤ collectedTs ≤ appliedTs. */
+/** Invariants: behind ⇒ the window is empty; 0 ≤ collectedTs ≤ appliedTs. */
 export interface SpanStream {
   readonly span: string;
   subscriber: Ref | null;
@@ -29,6 +29,8 @@ export interface SpanStream {
   behind: boolean;
   /** A read of the store is under way. */
   reading: boolean;
+  /** How far that read, or the last one, goes. */
+  readTs: number;
   /** Place of the last block sent. */
   cursor: StoreCursor;
   /** Place of the last block appended. */
@@ -59,6 +61,7 @@ export function newStream(span: string): SpanStream {
     windowBytes: 0,
     behind: false,
     reading: false,
+    readTs: 0,
     cursor: { ts: 0, part: 0 },
     newest: { ts: 0, part: 0 },
     complete: { ts: 0, part: 0 },
@@ -85,5 +88,7 @@ export function evict(stream: SpanStream): void {
 
 /** True when everything appended has been sent. */
 export function isDrained(stream: SpanStream): boolean {
-  return stream.cursor.ts === stream.newest.ts && stream.cursor.part === stream.newest.part;
+  // A subscriber may begin beyond the newest block: what it has applied comes again after a restart.
+  const { cursor, newest } = stream;
+  return cursor.ts > newest.ts || (cursor.ts === newest.ts && cursor.part >= newest.part);
 }

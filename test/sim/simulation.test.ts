@@ -12,6 +12,11 @@ function seeds(): number[] {
   return Array.from({ length: seedCount }, (_, i) => firstSeed + i);
 }
 
+/** Half of the runs have so little memory that most events go by way of the store. */
+function quota(world: World): { readonly memoryQuota: number } {
+  return { memoryQuota: world.chance(0.5) ? 1 << 11 : 8 << 20 };
+}
+
 function newDisk(world: World): Disk {
   const history = new History(world, 20 + world.pick(60));
   return { history, downstream: new Downstream(history), keys: new Map() };
@@ -51,7 +56,7 @@ test('a history without trouble is copied, in order and once', () => {
   for (const seed of seeds().slice(0, 30)) {
     seeded(seed, (world) => {
       const disk = newDisk(world);
-      const simulation = new Simulation(world, disk);
+      const simulation = new Simulation(world, disk, quota(world));
       simulation.start();
       assertRuns(simulation, () => simulation.status?.state === 'finished', 60_000);
       assertCopied(simulation, disk);
@@ -63,7 +68,7 @@ test('failing ports and crashing actors neither lose nor repeat a change, and th
   for (const seed of seeds()) {
     seeded(seed, (world) => {
       const disk = newDisk(world);
-      const simulation = new Simulation(world, disk);
+      const simulation = new Simulation(world, disk, quota(world));
       simulation.trouble.port = world.random() * 0.05;
       simulation.start();
       let crashCount = world.pick(6);
@@ -95,14 +100,14 @@ test('a process that is killed is followed by one that goes on from what it left
     seeded(seed, (world) => {
       const disk = newDisk(world);
       for (let life = 0; life < 3; life++) {
-        const dying = new Simulation(new World(seed * 10 + life), disk);
+        const dying = new Simulation(new World(seed * 10 + life), disk, quota(world));
         dying.trouble.port = world.random() * 0.03;
         dying.start();
         dying.run(() => dying.status?.state === 'finished', 20 + world.random() * 400);
         assert.deepEqual(dying.faults, []);
         if (world.chance(0.2)) disk.keys.clear();
       }
-      const last = new Simulation(new World(seed * 10 + 9), disk);
+      const last = new Simulation(new World(seed * 10 + 9), disk, quota(world));
       last.start();
       assertRuns(last, () => last.status?.state === 'finished', 60_000);
       assertCopied(last, disk);
@@ -114,7 +119,7 @@ test('a changefeed that is asked to stop ends at one position in all tables', ()
   for (const seed of seeds()) {
     seeded(seed, (world) => {
       const disk = newDisk(world);
-      const simulation = new Simulation(world, disk, { untilCaughtUp: false });
+      const simulation = new Simulation(world, disk, { untilCaughtUp: false, ...quota(world) });
       simulation.start();
       world.after(15 + world.random() * 600, () => simulation.stop());
       assertRuns(simulation, () => simulation.status?.state === 'stopped', 60_000);
