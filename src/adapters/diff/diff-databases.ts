@@ -64,11 +64,12 @@ async function diffTables(
       signal: options.signal,
     },
   );
-  for (const [label, name] of all) {
+  for (const [id, name] of all) {
+    const label = `${name.schema}.${name.table}`;
     current = label;
     collector.nextTable();
-    if (!theirs.has(label)) tables.push(absent(label, 'missing'));
-    else if (!ours.has(label)) tables.push(absent(label, 'extra'));
+    if (!theirs.has(id)) tables.push(absent(label, 'missing'));
+    else if (!ours.has(id)) tables.push(absent(label, 'extra'));
     else tables.push(await diffTable(servers, { label, name, chunkRows, collector }));
   }
   return {
@@ -93,7 +94,8 @@ async function selectTables(
       const selected = names.filter(
         ({ schema, table }) => schema !== metaDatabase && filter.matchesTable(schema, table),
       );
-      return new Map(selected.map((name) => [`${name.schema}.${name.table}`, name]));
+      // Not by `schema.table`: names may hold dots themselves.
+      return new Map(selected.map((name) => [`${name.schema}\0${name.table}`, name]));
     }),
   );
   const [ours, theirs] = [lists[0]!, lists[1]!];
