@@ -226,7 +226,7 @@ export class MysqlSink implements SinkPort {
   }
 
   #release(span: string): void {
-    this.#spans.get(span)?.abandon();
+    this.#spans.get(span)?.release();
     this.#spans.delete(span);
   }
 

@@ -51,6 +51,7 @@ export class SpanWriter {
   readonly #redoTs: number;
   #staged: { readonly transaction: StagedTransaction; readonly lane: Lane } | null = null;
   #busy = false;
+  #isReleased = false;
   #loss: Failure | null = null;
 
   constructor(
@@ -88,6 +89,12 @@ export class SpanWriter {
     } finally {
       this.#busy = false;
     }
+  }
+
+  /** Ends the writer: an open transaction, or one that is just being opened, would keep the slot locked for the next. */
+  release(): void {
+    this.#isReleased = true;
+    this.abandon();
   }
 
   /** Gives up a transaction of several stages that is still open; it is rolled back by the server. */
@@ -167,6 +174,10 @@ export class SpanWriter {
       if (outcome.kind !== 'Lost') throw error;
       this.#loss = outcome.failure;
       throw this.#lossError();
+    }
+    // Failing gives it up: nobody else knows of it yet.
+    if (this.#isReleased) {
+      fail('SINK_DISCONNECTED', 'the span was released', { retry: 'Resync', scope: 'Table' });
     }
     return applied(request, [await this.#addTo(this.#staged.transaction, plan)]);
   }
