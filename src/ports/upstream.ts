@@ -47,7 +47,10 @@ export interface UpstreamChecked {
 export interface UpstreamChunk {
   readonly kind: 'Chunk';
   readonly blocks: readonly { readonly info: BlockInfo; readonly bytes: Uint8Array<ArrayBuffer> }[];
-  /** Every transaction with commitTs ≤ resolved.ts is complete and has been handed over in this or an earlier chunk. */
+  /**
+   * Every transaction with commitTs ≤ resolved.ts is complete and has been handed over in this or an earlier chunk. No block
+   * straddles it: a block ends at or before it, or holds a part of the one transaction behind it.
+   */
   readonly resolved: Position;
   /** Server time of the last complete transaction, milliseconds; 0 when none was read yet. */
   readonly commitMs: number;

@@ -97,7 +97,7 @@ class Stage {
   }
 
   fireTimers(): void {
-    for (const due of [...this.timers]) {
+    for (const due of Array.from(this.timers)) {
       this.timers.delete(due);
       due();
     }
