@@ -1,5 +1,8 @@
 /** What must hold whatever the make of the servers. Each story starts its own pair. */
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { changeTypeTables, createTypeTables } from '#test/fixtures/types.ts';
 import {
   bank,
@@ -18,6 +21,15 @@ async function pairFor(t: TestContext, start: StartServer): Promise<ServerPair> 
   const pair = await ServerPair.start(start);
   t.after(() => pair.stop());
   return pair;
+}
+
+/** More threads and lanes than a small machine gets by default. */
+function wideArgs(t: TestContext): string[] {
+  const directory = mkdtempSync(join(tmpdir(), 'sluice-wide-'));
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const file = join(directory, 'changefeed.toml');
+  writeFileSync(file, '[sink]\nlane-count = 6\n');
+  return ['--workers', '3', '--config', file];
 }
 
 /** Tables of every type: made, changed and changed again, copied by two runs of which the second goes on. */
@@ -71,7 +83,8 @@ export async function copyDdl(t: TestContext, start: StartServer): Promise<void>
   await accounts.setup();
   const items = mixed(upstream, { seed: 11 });
   await items.setup();
-  const following = pair.begin(['--start', 'oldest']);
+  const wide = wideArgs(t);
+  const following = pair.begin(['--start', 'oldest', ...wide]);
   t.after(() => following.signal('SIGKILL'));
   await following.line((line) => line['state'] === 'normal');
   await Promise.all([
@@ -88,7 +101,7 @@ export async function copyDdl(t: TestContext, start: StartServer): Promise<void>
   const stopped = await following.end;
   assert.equal(stopped.status, 0, `${JSON.stringify(stopped.result)}\n${stopped.errors}`);
   assert.equal(stopped.result['state'], 'stopped');
-  await pair.catchUp();
+  await pair.catchUp(['--workers', '1']);
   await pair.assertEqual(['bank', 'mixed', 'ddl', 'made']);
   assert.equal(await accounts.sum(pair.downstream), accounts.total);
 }
@@ -150,7 +163,7 @@ export async function copyFamilies(t: TestContext, start: StartServer): Promise<
     ALTER TABLE later ADD CONSTRAINT later_again FOREIGN KEY (a) REFERENCES a (id) ON DELETE CASCADE;
     DELETE FROM a WHERE id % 10 = 6;
     UPDATE later SET v = v + 1`);
-  await pair.catchUp();
+  await pair.catchUp(wideArgs(t));
   await pair.assertEqual(['kin']);
 }
 
@@ -222,7 +235,7 @@ export async function copyHardRows(t: TestContext, start: StartServer): Promise<
       DELETE FROM nullable WHERE u IS NULL LIMIT 2;
       COMMIT`);
   }
-  await pair.catchUp();
+  await pair.catchUp(wideArgs(t));
   await pair.assertEqual(['hard']);
 }
 
