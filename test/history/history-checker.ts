@@ -193,7 +193,9 @@ export class HistoryChecker {
     if (after.ts === null) this.#violate('C3', `${name}: a commit without a position`);
     else if (before.ts === null) return;
     else if (after.span === '' ? after.ts < before.ts : after.ts <= before.ts) {
-      this.#violate('C3', `${name}: ts went from ${before.ts} to ${after.ts}`);
+      const { span, lane } = after;
+      const where = `${name} (${span}, lane ${lane})`;
+      this.#violate('C3', `${where}: ts went from ${before.ts} to ${after.ts}`);
     }
   }
 
