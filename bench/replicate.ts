@@ -144,6 +144,7 @@ async function catchUp(
     startAt: { kind: 'gtid', gtid: run.start },
     rules: ['bench.*'],
     untilCaughtUp: true,
+    stuckAfterMs: waitSeconds * 500,
     onStatus: ({ state }) => {
       if (state === 'finished') caughtUpAt = performance.now();
     },
