@@ -23,7 +23,7 @@ import { Queue } from '#src/base/queue.ts';
 import { resumeOf } from '#src/model/lane-resume.ts';
 import type { SinkAnswer, SinkApplied, SinkRequest, SlotState } from '#src/ports/sink.ts';
 import type { DispatcherWatermark, ManagerMessage } from '#src/protocol/manager.ts';
-import type { DispatcherMessage, EventServiceMessage } from '#src/protocol/source.ts';
+import type { DispatcherMessage, Events, EventServiceMessage } from '#src/protocol/source.ts';
 
 /** What a dispatcher is started with. */
 export interface DispatcherProps {
@@ -114,15 +114,8 @@ function receive(state: S, message: DispatcherInbox, env: Env): Step<S> {
       if (!message.outcome.ok) return end(state, message.outcome.failure);
       assert(message.outcome.value.kind === 'SpanRaised', 'answer to RaiseSpan');
       return becomeStreaming(state, message.outcome.value.lanes, env.self);
-    case 'Events': {
-      assert(message.seq === state.seq + 1, `events of ${state.props.span} out of order`);
-      let queuedBytes = state.queuedBytes;
-      for (const [i, info] of message.infos.entries()) {
-        state.queue.push({ info, bytes: message.moved[i]!, schemaVersion: message.schemaVersion });
-        queuedBytes += info.byteCount;
-      }
-      return applyNext({ ...state, queuedBytes, seq: message.seq }, []);
-    }
+    case 'Events':
+      return takeEvents(state, message);
     case 'Resolved':
       return applyNext({ ...state, resolvedTs: Math.max(state.resolvedTs, message.ts) }, []);
     case 'ApplyAnswered':
@@ -179,6 +172,26 @@ function becomeStreaming(state: S, lanes: readonly SlotState[], self: Ref): Step
     },
     recovering ? [note, subscribe] : [subscribe],
   ];
+}
+
+/** Queues blocks; those that the slots hold already (sent again after a restart) are worked off at once. */
+function takeEvents(state: S, message: Events): Step<S> {
+  assert(message.seq === state.seq + 1, `events of ${state.props.span} out of order`);
+  let { queuedBytes } = state;
+  let heldBytes = 0;
+  for (const [i, info] of message.infos.entries()) {
+    if (info.lastTs <= state.appliedTs) {
+      // Applying nothing would still commit a position: twice the same one, which no honest history has (I-3).
+      heldBytes += info.byteCount;
+      continue;
+    }
+    state.queue.push({ info, bytes: message.moved[i]!, schemaVersion: message.schemaVersion });
+    queuedBytes += info.byteCount;
+  }
+  const { span } = state.props;
+  const { appliedTs } = state;
+  const grant = toService(state, { kind: 'GrantCredit', span, byteCount: heldBytes, appliedTs });
+  return applyNext({ ...state, queuedBytes, seq: message.seq }, heldBytes > 0 ? [grant] : []);
 }
 
 /** Sends the next batch when none is under way and there is one. */

@@ -176,3 +176,12 @@ test('a failure is its last word', () => {
     'stop self',
   ]);
 });
+
+test('blocks that the slots hold already are granted back and never applied', () => {
+  const one = new Told([lane(20)]);
+  // A large transaction that was committed before the restart comes again in parts, with a later one behind it.
+  assert.deepEqual(one.events(info(20, 20, 'u')), ['service GrantCredit']);
+  assert.deepEqual(one.batch, []);
+  assert.deepEqual(one.events(info(20, 30, 'c')), ['port Apply']);
+  assert.deepEqual(one.batch, ['whole', 20, 30, false, 1]);
+});
