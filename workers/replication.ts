@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { failure, type Failure } from '#src/base/failure.ts';
 import { compileTableFilter } from '#src/model/table-filter.ts';
 import type { StartAt } from '#src/model/start-at.ts';
-import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import { blankStatus, type ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import { Capture } from './capture.ts';
 import { checkUris } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
@@ -129,28 +129,4 @@ function overFailure(over: {
     'INTERNAL_FAULT',
     `the supervision tree gave up: ${over.offender ?? ''}: ${over.reason ?? over.kind}`,
   );
-}
-
-function blankStatus(id: string): ChangefeedStatus {
-  return {
-    id,
-    state: 'starting',
-    stage: 'starting',
-    checkpoint: null,
-    resolvedTs: 0,
-    newest: null,
-    sourceMs: 0,
-    appliedMs: 0,
-    spanCount: 0,
-    counts: {
-      rows: 0,
-      transactions: 0,
-      writtenRows: 0,
-      ddl: 0,
-      sourceBytes: 0,
-      sourceTransactions: 0,
-    },
-    failure: null,
-    warnings: [],
-  };
 }

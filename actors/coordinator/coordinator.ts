@@ -18,6 +18,7 @@ import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
+import { blankStatus } from '#src/protocol/changefeed.ts';
 import type {
   ChangefeedConfig,
   ChangefeedState,
@@ -295,28 +296,7 @@ function over(state: S, feed: Feed, as: ChangefeedState, failure: Failure | null
 }
 
 function statusOf(feed: Feed, as: ChangefeedState, failure: Failure | null): ChangefeedStatus {
-  const blank: ChangefeedStatus = {
-    id: feed.config.id,
-    state: as,
-    stage: feed.phase,
-    checkpoint: null,
-    resolvedTs: 0,
-    newest: null,
-    sourceMs: 0,
-    appliedMs: 0,
-    spanCount: 0,
-    counts: {
-      rows: 0,
-      transactions: 0,
-      writtenRows: 0,
-      ddl: 0,
-      sourceBytes: 0,
-      sourceTransactions: 0,
-    },
-    failure,
-    warnings: [],
-  };
-  return { ...blank, ...feed.status, state: as, stage: feed.phase, failure };
+  return { ...blankStatus(feed.config.id), ...feed.status, state: as, stage: feed.phase, failure };
 }
 
 // ── addressing ──────────────────────────────────────────────────────────────────────────────────────────────────────

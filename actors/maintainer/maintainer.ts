@@ -21,6 +21,7 @@ import type { Ref } from '#src/kernel/ref.ts';
 import type { Checkpoint, DdlEvent, Position, TimelineSegment } from '#src/model/position.ts';
 import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
 import type { Routing } from '#src/model/start-at.ts';
+import { noCounts } from '#src/protocol/changefeed.ts';
 import type {
   ChangefeedConfig,
   ChangefeedCounts,
@@ -144,14 +145,7 @@ function init(props: MaintainerProps, env: Env): Step<S> {
     isStopAsked: false,
     saving: null,
     savedAtMs: env.now(),
-    counts: {
-      rows: 0,
-      transactions: 0,
-      writtenRows: 0,
-      ddl: 0,
-      sourceBytes: 0,
-      sourceTransactions: 0,
-    },
+    counts: noCounts,
     sourceMs: 0,
     appliedMs: 0,
     warnings: [],

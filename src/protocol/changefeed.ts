@@ -55,3 +55,31 @@ export interface ChangefeedStatus {
   readonly failure: Failure | null;
   readonly warnings: readonly string[];
 }
+
+/** Counters of a changefeed that has done nothing yet. */
+export const noCounts: ChangefeedCounts = {
+  rows: 0,
+  transactions: 0,
+  writtenRows: 0,
+  ddl: 0,
+  sourceBytes: 0,
+  sourceTransactions: 0,
+};
+
+/** The status of a changefeed of which nothing is known yet. */
+export function blankStatus(id: string): ChangefeedStatus {
+  return {
+    id,
+    state: 'starting',
+    stage: 'starting',
+    checkpoint: null,
+    resolvedTs: 0,
+    newest: null,
+    sourceMs: 0,
+    appliedMs: 0,
+    spanCount: 0,
+    counts: noCounts,
+    failure: null,
+    warnings: [],
+  };
+}
