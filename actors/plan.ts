@@ -46,6 +46,7 @@ export const plan: TeamPlan = {
       strategy: 'rest_for_one',
       intensity: 5,
       periodMs: 60_000,
+      gate: true,
       why: 'everything that writes downstream: a fence kills it whole',
       children: [
         {

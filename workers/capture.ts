@@ -10,7 +10,7 @@ import { roles } from '#actors/roles.ts';
 import { must } from '#src/base/assert.ts';
 import { ok } from '#src/base/failure.ts';
 import type { Message } from '#src/kernel/message.ts';
-import { checkPlan } from '#src/kernel/plan.ts';
+import { checkPlan, gatesOf } from '#src/kernel/plan.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { Shell, type CellOverview } from '#src/kernel/shell.ts';
 import { Tree, type TreeOver } from '#src/kernel/tree.ts';
@@ -71,12 +71,14 @@ export class Capture {
       post: (envelope) =>
         must(this.#links.get(envelope.to.thread), `link to ${envelope.to.thread}`).post(envelope),
       tree: (request) => this.#tree.request(request),
+      gate: this.#gate,
       ports: { ...openPorts(settings, this.#gate, this.log), report: () => report },
     });
     this.#shell = new Shell(this.#host, roles);
     this.#tree = new Tree(plan, {
       now: this.#host.now,
       timer: this.#host.timer,
+      begin: (gate) => this.#gate.begin(gate),
       workThreads: this.workThreads,
       props: (path) => this.#propsOf(path),
       start: (start) => this.#on(start.ref.thread, (control) => control.start(start)),
@@ -150,7 +152,7 @@ export class Capture {
 
   /** Fences the capture: nothing is submitted from now on, the threads are terminated at once. */
   async fence(reason: string): Promise<void> {
-    this.#gate.shut();
+    this.#gate.fence(gatesOf(plan).map((_, gate) => gate));
     this.log('warn', 'fence', { reason });
     this.#isClosing = true;
     await Promise.all([...this.#threads.values()].map((thread) => thread.worker.terminate()));

@@ -1,24 +1,103 @@
 /**
- * The gate (DESIGN §4): one shared word that every thread reads immediately before each submit. Shutting it is one atomic
- * store; a shut gate is never opened again.
+ * The gate (DESIGN §4, FENCE §2): memory that says who may still write. Each fenceable subtree has a word with its highest
+ * fenced generation; storing there stops the deliveries and submits of that life on all threads. A new life of the subtree is
+ * the next generation; a fenced one never comes back.
  */
+import type { GateLife } from '#src/kernel/host.ts';
+import {
+  deadlineAwaited,
+  gateCountMax,
+  makeSharedMemory,
+  noDeadline,
+  sharedWords,
+  type SharedWords,
+} from './shared-memory.ts';
+
+/** One thread's view of the gate. */
 export class Gate {
   /** Memory to hand to other threads. */
   readonly memory: SharedArrayBuffer;
-  readonly #words: Int32Array;
+  readonly words: SharedWords;
+  /** This thread's index in the shared words; `main` is 0. */
+  readonly thread: number;
 
-  constructor(memory: SharedArrayBuffer = new SharedArrayBuffer(8)) {
+  constructor(memory: SharedArrayBuffer = makeSharedMemory(), thread = 0) {
     this.memory = memory;
-    this.#words = new Int32Array(memory);
+    this.words = sharedWords(memory);
+    this.thread = thread;
   }
 
-  /** False once fenced: nothing may be submitted any more. */
-  mayWrite(): boolean {
-    return Atomics.load(this.#words, 0) === 0;
+  /** Begins the next life of a gate's subtree and answers its generation. Only the supervision tree does this. */
+  begin(gate: number): number {
+    const { lives, fences } = this.words;
+    const generation = Math.max(Atomics.load(lives, gate), Atomics.load(fences, gate)) + 1;
+    Atomics.store(lives, gate, generation);
+    return generation;
   }
 
-  /** Shuts the gate for all threads, for good. */
-  shut(): void {
-    Atomics.store(this.#words, 0, 1);
+  /** Whether the life that began last under `gate` has been fenced. */
+  isShut(gate: number): boolean {
+    const { lives, fences } = this.words;
+    return Atomics.load(fences, gate) >= Atomics.load(lives, gate);
   }
+
+  /**
+   * Fences the living generation of each gate: first all words, then the bell. Callable from any thread at any time and
+   * any number of times; false when all of them were shut already.
+   */
+  fence(gates: readonly number[]): boolean {
+    const { lives, fences, bells } = this.words;
+    let isNews = false;
+    for (const gate of gates) isNews = raise(fences, gate, Atomics.load(lives, gate)) || isNews;
+    if (!isNews) return false;
+    Atomics.add(bells, 0, 1);
+    Atomics.notify(bells, 0);
+    return true;
+  }
+
+  /** Says that on this thread nothing runs any more of what is fenced now: cells dead, ports closed. */
+  confirm(fenced: Int32Array): void {
+    this.confirmFor(this.thread, fenced);
+  }
+
+  /** The same for a thread that has ended. */
+  confirmFor(thread: number, fenced: Int32Array): void {
+    const { confirmed, bells } = this.words;
+    for (let gate = 0; gate < gateCountMax; gate++)
+      raise(confirmed, thread * gateCountMax + gate, fenced[gate]!);
+    Atomics.add(bells, 1, 1);
+    Atomics.notify(bells, 1);
+  }
+
+  /** Whether `thread` has confirmed the fence of `life`. */
+  isConfirmed(thread: number, life: GateLife): boolean {
+    const { confirmed } = this.words;
+    return Atomics.load(confirmed, thread * gateCountMax + life.gate) >= life.generation;
+  }
+
+  /** A copy of the fence words as they are now. */
+  fencedNow(): Int32Array {
+    return this.words.fences.slice();
+  }
+
+  /** Whether `life` may submit now (FENCE §2.1); to be asked immediately before the bytes go to the socket. */
+  mayWrite(life: GateLife): boolean {
+    const { fences, suspended, deadline } = this.words;
+    if (Atomics.load(fences, life.gate) >= life.generation) return false;
+    const until = Atomics.load(deadline, 0);
+    if (until === noDeadline) return true;
+    if (until === deadlineAwaited || Atomics.load(deadline, 1) !== 0n) return false;
+    if (Atomics.load(suspended, this.thread) !== 0) return false;
+    return process.hrtime.bigint() < until;
+  }
+}
+
+/** Raises a word to `value`; false when it was there already. */
+function raise(words: Int32Array, index: number, value: number): boolean {
+  for (let seen = Atomics.load(words, index); seen < value;) {
+    const found = Atomics.compareExchange(words, index, seen, value);
+    if (found === seen) return true;
+    seen = found;
+  }
+  return false;
 }

@@ -10,21 +10,22 @@ import { openSqliteSink } from '#src/adapters/sqlite-sink/sqlite-sink.ts';
 import { openWorkloadUpstream } from '#src/adapters/workload/workload-upstream.ts';
 import { parseWorkloadUri } from '#src/adapters/workload/workload-uri.ts';
 import { parseDatabaseUri } from '#src/config/uri.ts';
+import type { GateLife } from '#src/kernel/host.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { Gate } from './gate.ts';
 import type { CaptureSettings } from './settings.ts';
 import type { AnyPort } from './thread-host.ts';
 
-/** Factories of the ports a thread may call; each opens on first use. */
+/** Factories of the ports a thread may call, by life of a subtree; each opens on first use. */
 export function openPorts(
   settings: CaptureSettings,
   gate: Gate,
   log: Log,
-): Record<string, () => AnyPort> {
+): Record<string, (life: GateLife) => AnyPort> {
   const { dataDirectory } = settings;
   return {
     upstream: () => openUpstream(settings, log) as AnyPort,
-    sink: () => openSink(settings, gate, log) as AnyPort,
+    sink: (life) => openSink(settings, { mayWrite: () => gate.mayWrite(life) }, log) as AnyPort,
     'event-store': () =>
       openLmdbEventStore({
         directory: join(dataDirectory, 'events'),
@@ -81,7 +82,7 @@ function openUpstream(settings: CaptureSettings, log: Log): unknown {
     : openMysqlUpstream({ uri, log });
 }
 
-function openSink(settings: CaptureSettings, gate: Gate, log: Log): unknown {
+function openSink(settings: CaptureSettings, gate: { mayWrite(): boolean }, log: Log): unknown {
   const { sinkUri: uri, captureId: owner, laneCount } = settings;
   switch (schemeOf(uri)) {
     case 'sqlite':

@@ -1,9 +1,10 @@
 /** The production host of a shell: real clock, real randomness, message ports, adapters behind ports. */
-import { failed, failure, FailureError, type Outcome } from '#src/base/failure.ts';
-import type { Host, TreeRequest } from '#src/kernel/host.ts';
+import { fail, failed, failure, FailureError, type Outcome } from '#src/base/failure.ts';
+import type { GateLife, Host, TreeRequest } from '#src/kernel/host.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { Port } from '#src/ports/port.ts';
+import type { Gate } from './gate.ts';
 
 /** Any port, as the host calls it. */
 export type AnyPort = Port<{ readonly kind: string }, unknown>;
@@ -13,19 +14,28 @@ export interface ThreadParts {
   readonly thread: string;
   readonly post: (envelope: Envelope) => void;
   readonly tree: (request: TreeRequest) => void;
-  readonly ports: Readonly<Record<string, () => AnyPort>>;
+  readonly gate: Gate;
+  /** Factories of the ports; each port belongs to one life of a subtree, whose right to write it asks for. */
+  readonly ports: Readonly<Record<string, (life: GateLife) => AnyPort>>;
   readonly log: Log;
 }
 
-/** A host whose ports open at their first call and stay open until `close`. */
+interface OpenPort {
+  readonly life: GateLife;
+  readonly port: AnyPort;
+}
+
+/** A host whose ports open at their first call and stay open until their life is fenced, or `close`. */
 export class ThreadHost implements Host {
   readonly thread: string;
   readonly post: (envelope: Envelope) => void;
   readonly tree: (request: TreeRequest) => void;
   readonly log: Host['log'];
   readonly counters = new Map<string, number>();
+  readonly fences: Int32Array;
+  readonly #gate: Gate;
   readonly #factories: ThreadParts['ports'];
-  readonly #ports = new Map<string, AnyPort>();
+  readonly #ports = new Map<string, OpenPort>();
 
   constructor(parts: ThreadParts) {
     this.thread = parts.thread;
@@ -33,6 +43,8 @@ export class ThreadHost implements Host {
     this.tree = parts.tree;
     this.log = parts.log;
     this.#factories = parts.ports;
+    this.#gate = parts.gate;
+    this.fences = parts.gate.words.fences;
   }
 
   readonly now = (): number => performance.now();
@@ -55,20 +67,39 @@ export class ThreadHost implements Host {
     name: string,
     request: { readonly kind: string },
     answered: (outcome: Outcome<unknown>) => void,
+    life: GateLife,
   ): void => {
-    void this.#call(name, request).then(answered);
+    void this.#call(name, request, life).then(answered);
+  };
+
+  /** Destroys the ports of every fenced life, all before waiting for any, then confirms to all threads. */
+  readonly swept = (fenced: Int32Array): void => {
+    for (const [key, { life, port }] of this.#ports) {
+      if (fenced[life.gate]! < life.generation) continue;
+      this.#ports.delete(key);
+      port.close().catch((error: unknown) => this.#closeFailed(key, error));
+    }
+    this.#gate.confirm(fenced);
   };
 
   /** Closes every port that was opened. */
   async close(): Promise<void> {
     const ports = [...this.#ports.values()];
     this.#ports.clear();
-    await Promise.allSettled(ports.map((port) => port.close()));
+    await Promise.allSettled(ports.map(({ port }) => port.close()));
   }
 
-  async #call(name: string, request: { readonly kind: string }): Promise<Outcome<unknown>> {
+  #closeFailed(key: string, error: unknown): void {
+    this.log('warn', 'port-close-failed', { port: key, message: String(error) });
+  }
+
+  async #call(
+    name: string,
+    request: { readonly kind: string },
+    life: GateLife,
+  ): Promise<Outcome<unknown>> {
     try {
-      return await this.#port(name).call(request);
+      return await this.#port(name, life).call(request);
     } catch (error) {
       // A port answers with values; whatever it throws is a bug of the adapter, kept from killing the thread.
       if (error instanceof FailureError) return failed(error.failure);
@@ -81,13 +112,17 @@ export class ThreadHost implements Host {
     }
   }
 
-  #port(name: string): AnyPort {
-    const open = this.#ports.get(name);
-    if (open !== undefined) return open;
+  #port(name: string, life: GateLife): AnyPort {
+    const key = `${name} ${life.gate}.${life.generation}`;
+    const open = this.#ports.get(key);
+    if (open !== undefined) return open.port;
+    if (this.fences[life.gate]! >= life.generation) {
+      return fail('INTERNAL_STOPPED', `port ${name} of a fenced subtree`);
+    }
     const factory = this.#factories[name];
     if (factory === undefined) throw new Error(`thread ${this.thread} has no port ${name}`);
-    const port = factory();
-    this.#ports.set(name, port);
+    const port = factory(life);
+    this.#ports.set(key, { life, port });
     return port;
   }
 }

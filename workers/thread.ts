@@ -16,6 +16,8 @@ import { ThreadHost } from './thread-host.ts';
 /** What main hands to a worker thread at its start. */
 export interface ThreadStart {
   readonly thread: string;
+  /** Its index in the shared memory. */
+  readonly index: number;
   readonly settings: CaptureSettings;
   readonly gate: SharedArrayBuffer;
   readonly control: MessagePort;
@@ -26,6 +28,7 @@ export interface ThreadStart {
 function run(start: ThreadStart): void {
   const { thread, settings } = start;
   const log = openLog(thread, settings);
+  const gate = new Gate(start.gate, start.index);
   const links = new Map<string, Link>();
   const reports = Comlink.wrap<TreeReports>(nodeEndpoint(start.reports));
   const host = new ThreadHost({
@@ -37,7 +40,8 @@ function run(start: ThreadStart): void {
       // Main is gone when this fails, and this thread with it.
       reports.request(request).catch(() => undefined);
     },
-    ports: openPorts(settings, new Gate(start.gate), log),
+    gate,
+    ports: openPorts(settings, gate, log),
   });
   const shell = new Shell(host, roles);
   for (const { thread: peer, port } of start.links) {

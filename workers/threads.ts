@@ -46,22 +46,26 @@ export async function startThreads(
     }
   }
   return await Promise.all(
-    names.map((name) => startThread(name, settings, gate, ends.get(name)!, events)),
+    names.map((name, i) =>
+      startThread({ name, index: i + 1 }, settings, gate, ends.get(name)!, events),
+    ),
   );
 }
 
 async function startThread(
-  name: string,
+  thread: { readonly name: string; readonly index: number },
   settings: CaptureSettings,
   gate: SharedArrayBuffer,
   links: readonly { readonly thread: string; readonly port: MessagePort }[],
   events: ThreadEvents,
 ): Promise<RunningThread> {
+  const { name, index } = thread;
   const main = new MessageChannel();
   const control = new MessageChannel();
   const reports = new MessageChannel();
   const start: ThreadStart = {
     thread: name,
+    index,
     settings,
     gate,
     control: control.port2,

@@ -1,3 +1,5 @@
+import { assert } from '../base/assert.ts';
+import type { StreamRefusal } from './door.ts';
 import type { Effect } from './effect.ts';
 import type { Message, Signal } from './message.ts';
 import type { Ref } from './ref.ts';
@@ -28,6 +30,11 @@ export interface Behaviour<S, M extends Message, P> {
   readonly receive: (state: S, message: M, env: Env) => Step<S>;
   /** Without it, StopAsked ends the cell at once and other signals are dropped. */
   readonly signal?: (state: S, signal: Signal, env: Env) => Step<S>;
+  /**
+   * Asked for each message under guard `stream`, before it is received: null when the session the sender holds with this
+   * cell takes it (streamEpoch and seq, spec/07). Gaps are for the behaviour, which resets; the past is refused here.
+   */
+  readonly stream?: (state: S, message: M, from: Ref) => StreamRefusal | null;
   readonly overview: (state: S) => Overview;
 }
 
@@ -37,11 +44,11 @@ export type Guard =
   | 'owner'
   /** Epoch higher, or equal with the same owner; admitting it makes the sender the owner. */
   | 'raise'
-  /** As `owner`, or epoch strictly higher. */
+  /** As `owner`, or epoch strictly higher; anything else is answered `NotOwner`, not only dropped. */
   | 'close'
   /** Epoch equals the cell's: an answer to a request the cell sent under its current epoch. */
   | 'echo'
-  /** The role's stream session admits it (streamEpoch and seq). */
+  /** The role's stream session admits it ({@link Behaviour.stream}). */
   | 'stream'
   | 'open';
 
@@ -51,7 +58,7 @@ export type Guards<M extends Message> = Readonly<Partial<Record<M['kind'], Guard
 /** A behaviour with its guards, erased to what the shell needs. */
 export interface Role {
   readonly behaviour: Behaviour<unknown, Message, unknown>;
-  readonly guards: Readonly<Record<string, Guard | undefined>>;
+  readonly guards: ReadonlyMap<string, Guard>;
 }
 
 /** Erases the types of a behaviour so that shells can host it; the one cast of the kernel. */
@@ -59,5 +66,11 @@ export function role<S, M extends Message, P>(
   behaviour: Behaviour<S, M, P>,
   guards: Guards<M>,
 ): Role {
-  return { behaviour: behaviour as unknown as Role['behaviour'], guards };
+  const table = new Map(Object.entries<Guard | undefined>(guards));
+  const isStream = [...table.values()].includes('stream');
+  assert(!isStream || behaviour.stream !== undefined, 'guard `stream` needs a session');
+  return {
+    behaviour: behaviour as unknown as Role['behaviour'],
+    guards: table as ReadonlyMap<string, Guard>,
+  };
 }

@@ -34,7 +34,7 @@ export type Effect =
   | { readonly kind: 'DropTimer'; readonly key: string }
   /**
    * Starts a dynamic child under the team at path `team`; answered by signal `ChildStarted` or `ChildRefused`. `epoch`
-   * and `owner` are what its door compares (default 0 and none).
+   * and `owner` (an address, see `addressOf`) are what its door compares (default 0 and none).
    */
   | {
       readonly kind: 'Spawn';
@@ -48,7 +48,10 @@ export type Effect =
     }
   /** Ends a cell: oneself with any exit, or another (then as a supervisor would: StopAsked, then killed in time). */
   | { readonly kind: 'Stop'; readonly target: 'self' | Ref; readonly exit: Exit }
-  /** Asks for signal `Terminated` when the cell ends; at once when it is gone. */
+  /**
+   * Asks for signal `Terminated` when the cell ends; at once when it is gone. A Fault for a cell of another node: that
+   * one's loss is learnt from membership.
+   */
   | { readonly kind: 'Watch'; readonly target: Ref }
   | {
       readonly kind: 'Log';

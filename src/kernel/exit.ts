@@ -8,6 +8,8 @@ export type Exit =
   | { readonly kind: 'fault'; readonly message: string; readonly stack: string }
   | { readonly kind: 'killed' }
   | { readonly kind: 'thread-lost'; readonly thread: string }
+  /** Its subtree was fenced: no supervisor starts it again, only a new life of the whole subtree does. */
+  | { readonly kind: 'fenced' }
   /** Watched or addressed after it was gone. */
   | { readonly kind: 'no-process' };
 
@@ -28,6 +30,7 @@ export function exitText(exit: Exit): string {
     case 'normal':
     case 'shutdown':
     case 'killed':
+    case 'fenced':
     case 'no-process':
       return exit.kind;
   }

@@ -22,6 +22,20 @@ export type Signal =
   | { readonly kind: 'ChildRefused'; readonly id: string; readonly exit: Exit };
 
 /**
+ * The door's answer to a message under guard `close` whose sender does not govern the cell (spec/04 E5): sent back by the
+ * shell under the request's own epoch, so a stale closer learns that it may end and who is there now. Who sends such
+ * messages lists the kind `NotOwner` in its own guards, as `echo`.
+ */
+export interface NotOwner {
+  readonly kind: 'NotOwner';
+  /** The kind that was refused. */
+  readonly of: string;
+  /** Address of the owner now ({@link addressOf}); null: nobody yet. */
+  readonly owner: string | null;
+  readonly epoch: number;
+}
+
+/**
  * A message under way. `epoch` is the maintainerEpoch its sender held (0: none); the door compares it (DESIGN §7).
  * `seq` counts the envelopes of one sending cell, for traces.
  */

@@ -33,12 +33,24 @@ export interface TeamPlan {
   /** More restarts than this within `periodMs` end the team, which exits to its own supervisor. */
   readonly intensity: number;
   readonly periodMs: number;
+  /** Set: the subtree can be fenced by itself (DESIGN §5). The root always can. */
+  readonly gate?: true;
   readonly children: readonly PlanNode[];
   readonly why: string;
 }
 
 /** A node of the plan. */
 export type PlanNode = CellPlan | TeamPlan;
+
+/** Paths of all teams that can be fenced, the root first; the index of a path is its gate's number. */
+export function gatesOf(root: TeamPlan): readonly string[] {
+  const below = (node: PlanNode, path: string): readonly string[] => {
+    if (node.kind === 'cell') return [];
+    const inner = node.children.flatMap((child) => below(child, `${path}/${child.id}`));
+    return node.gate === true || node === root ? [path, ...inner] : inner;
+  };
+  return below(root, root.id);
+}
 
 /** Every fault of a plan, one message each; empty when it may be started. */
 export function checkPlan(root: TeamPlan, roles: readonly string[]): readonly string[] {

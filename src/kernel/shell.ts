@@ -1,12 +1,13 @@
 import { assert } from '../base/assert.ts';
+import type { Outcome } from '../base/failure.ts';
 import { Queue } from '../base/queue.ts';
-import type { Env, Overview, Role, Step } from './behaviour.ts';
+import type { Overview, Role, Step } from './behaviour.ts';
 import { Cell } from './cell.ts';
-import { admit, refuse, type Refusal } from './door.ts';
+import { admit, refuse, type EpochMode, type Refusal } from './door.ts';
 import type { Effect } from './effect.ts';
 import type { Exit } from './exit.ts';
-import type { CellStart, Host } from './host.ts';
-import type { Envelope, Message, Signal } from './message.ts';
+import type { CellStart, GateLife, Host } from './host.ts';
+import type { Envelope, Message, NotOwner, Signal } from './message.ts';
 import type { Ref } from './ref.ts';
 
 /** Deliveries of one turn before the thread's other work (sockets, timers) gets its chance. */
@@ -19,17 +20,25 @@ export interface CellOverview {
   readonly thread: string;
   readonly incarnation: number;
   readonly epoch: number;
+  /** Mail waiting. */
   readonly mailbox: number;
+  /** Deliveries its door refused. */
+  readonly refusals: number;
   readonly state: Overview;
 }
 
 /**
  * Runs the cells of one thread: takes mail, asks the door, calls the behaviour, performs its effects through the
  * {@link Host}. The same shell runs in production and in the simulator.
+ *
+ * Before each delivery and each effect it reads the fence word of the cell's gate: from the store on, a fenced cell
+ * receives nothing and asks for nothing, even in the middle of a turn (FENCE §2.1, spec/03 L1).
  */
 export class Shell {
   readonly #host: Host;
   readonly #roles: Readonly<Record<string, Role>>;
+  readonly #epochMode: EpochMode;
+  readonly #fences: Int32Array;
   readonly #cells = new Map<string, Cell>();
   readonly #runnable = new Queue<Cell>();
   readonly #refusals = new Map<string, number>();
@@ -37,20 +46,41 @@ export class Shell {
   /** The envelope being received, for Reply and env.from. */
   #current: Envelope | null = null;
 
-  constructor(host: Host, roles: Readonly<Record<string, Role>>) {
+  constructor(host: Host, roles: Readonly<Record<string, Role>>, epochMode: EpochMode = 'strict') {
     this.#host = host;
     this.#roles = roles;
+    this.#epochMode = epochMode;
+    this.#fences = host.fences;
   }
 
-  /** Starts a cell: its init runs now; the tree hears Started, or Exited when init throws. */
+  /**
+   * Starts a cell: its init runs now; the tree hears Started, or Exited when init throws. A start under a fenced life does
+   * nothing: the tree has ended that cell already.
+   */
   start(start: CellStart): void {
+    if (this.#isFenced(start.life)) return;
+    const former = this.#cells.get(start.ref.path);
+    if (former !== undefined && this.#isFenced(former.life)) this.sweep();
     const role = this.#roles[start.role];
     assert(role !== undefined, `unknown role ${start.role}`);
     assert(!this.#cells.has(start.ref.path), `cell ${start.ref.path} runs already`);
-    const cell = new Cell(start, role);
+    const cell = new Cell(start, role, this.#host);
     this.#cells.set(start.ref.path, cell);
     this.#host.tree({ kind: 'Started', ref: cell.ref });
-    this.#step(cell, null, (env) => role.behaviour.init(start.props, env));
+    this.#step(cell, null, () => role.behaviour.init(start.props, cell.env));
+  }
+
+  /**
+   * Marks every cell of a fenced life dead: mailbox and timers dropped, nothing reported one by one (the tree knows from
+   * the fence itself). Waits for nothing. Then the host closes the ports of those lives, and confirms.
+   */
+  sweep(): void {
+    // What is fenced meanwhile is the next sweep's: confirmed is only what was seen before.
+    const fenced = this.#fences.slice();
+    for (const cell of this.#cells.values()) {
+      if (fenced[cell.life.gate]! >= cell.life.generation) this.#drop(cell);
+    }
+    this.#host.swept(fenced);
   }
 
   /** Asks a cell to end (signal StopAsked); a cell without a signal handler ends at once. */
@@ -79,10 +109,11 @@ export class Shell {
     const cell = this.#cells.get(envelope.to.path);
     if (cell === undefined) return this.#refused(envelope, 'no-such-cell');
     if (envelope.to.incarnation !== 0 && envelope.to.incarnation !== cell.ref.incarnation) {
-      return this.#refused(envelope, 'stale-incarnation');
+      return this.#refused(envelope, 'stale-incarnation', cell);
     }
+    if (this.#isFenced(cell.life)) return this.#refused(envelope, 'fenced', cell);
     if (!cell.mailbox.push(envelope)) {
-      this.#refused(envelope, 'mailbox-full');
+      this.#refused(envelope, 'mailbox-full', cell);
       // A full mailbox means that a protocol's credit is broken: nothing may be lost silently.
       this.#end(cell, {
         kind: 'fault',
@@ -104,6 +135,7 @@ export class Shell {
         incarnation: cell.ref.incarnation,
         epoch: cell.admission.epoch,
         mailbox: cell.mailbox.depth,
+        refusals: cell.refusalCount,
         state: cell.role.behaviour.overview(cell.state),
       }))
       .sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -149,38 +181,64 @@ export class Shell {
   };
 
   #takeMail(cell: Cell): void {
+    if (this.#isFenced(cell.life)) return this.sweep();
     const mail = cell.mailbox.shift();
     if (mail === undefined) return;
-    const { behaviour, guards } = cell.role;
+    const { behaviour } = cell.role;
     if (mail.lane === 'signal') {
       const { signal } = mail;
       if (behaviour.signal !== undefined) {
-        this.#step(cell, null, (env) => behaviour.signal!(cell.state, signal, env));
+        this.#step(cell, null, () => behaviour.signal!(cell.state, signal, cell.env));
       } else if (signal.kind === 'StopAsked') this.#end(cell, { kind: 'shutdown' });
       return;
     }
     const { envelope } = mail;
-    if (envelope.from !== cell.ref) {
-      const guard = guards[envelope.message.kind];
-      const refusal = refuse(guard, cell.admission, envelope);
-      if (refusal !== null) return this.#refused(envelope, refusal);
-      cell.admission = admit(guard, cell.admission, envelope);
-    }
-    this.#step(cell, envelope, (env) => behaviour.receive(cell.state, envelope.message, env));
+    if (envelope.from !== cell.ref && !this.#passesDoor(cell, envelope)) return;
+    this.#step(cell, envelope, () => behaviour.receive(cell.state, envelope.message, cell.env));
   }
 
-  #step(cell: Cell, envelope: Envelope | null, run: (env: Env) => Step<unknown>): void {
-    this.#current = envelope;
+  #passesDoor(cell: Cell, envelope: Envelope): boolean {
+    const { message } = envelope;
+    const guard = cell.role.guards.get(message.kind);
+    const refusal = refuse(guard, cell.admission, envelope, this.#epochMode);
+    if (refusal !== null) {
+      this.#refused(envelope, refusal, cell);
+      if (guard === 'close') this.#answerNotOwner(cell, envelope);
+      return false;
+    }
+    if (guard === 'stream') return this.#passesSession(cell, envelope);
+    cell.admission = admit(guard, cell.admission, envelope);
+    return true;
+  }
+
+  #passesSession(cell: Cell, envelope: Envelope): boolean {
     try {
-      const [state, effects] = run({
-        self: cell.ref,
-        now: this.#host.now,
-        random: this.#host.random,
-        from: envelope?.from ?? cell.ref,
-      });
+      const session = cell.role.behaviour.stream;
+      assert(session !== undefined, `role ${cell.roleName} has no session for streams`);
+      const refusal = session(cell.state, envelope.message, envelope.from);
+      if (refusal !== null) this.#refused(envelope, refusal, cell);
+      return refusal === null;
+    } catch (error) {
+      this.#end(cell, faultOf(error));
+      return false;
+    }
+  }
+
+  /** A stale closer must learn that it may end, and never that it closed something (spec/04 E5, 4g.1). */
+  #answerNotOwner(cell: Cell, request: Envelope): void {
+    const { epoch, owner } = cell.admission;
+    const answer: NotOwner = { kind: 'NotOwner', of: request.message.kind, owner, epoch };
+    this.#send(cell, request.from, request.epoch, answer);
+  }
+
+  #step(cell: Cell, envelope: Envelope | null, run: () => Step<unknown>): void {
+    this.#current = envelope;
+    cell.env.from = envelope?.from ?? cell.ref;
+    try {
+      const [state, effects] = run();
       cell.state = state;
       for (const effect of effects) {
-        if (!cell.alive) break;
+        if (!cell.alive || this.#isFenced(cell.life)) break;
         this.#perform(cell, effect);
       }
     } catch (error) {
@@ -221,6 +279,7 @@ export class Shell {
         if (effect.target === 'self') return this.#end(cell, effect.exit);
         return this.#host.tree({ kind: 'StopCell', target: effect.target });
       case 'Watch':
+        assert(effect.target.node === undefined, 'Watch of a cell of another node');
         return this.#host.tree({ kind: 'Watch', watcher: cell.ref, target: effect.target });
       case 'Log':
         return this.#host.log(effect.level, effect.event, {
@@ -234,7 +293,7 @@ export class Shell {
 
   #send(cell: Cell, to: Ref, epoch: number, message: Message): void {
     const envelope: Envelope = { to, from: cell.ref, epoch, seq: ++cell.seq, message };
-    if (to.thread === this.#host.thread) this.deliver(envelope);
+    if (to.thread === this.#host.thread && to.node === undefined) this.deliver(envelope);
     else this.#host.post(envelope);
   }
 
@@ -250,10 +309,9 @@ export class Shell {
   }
 
   #callPort(cell: Cell, effect: Extract<Effect, { kind: 'CallPort' }>): void {
-    this.#host.callPort(effect.port, effect.request, (outcome) => {
-      const answer = { kind: effect.answer, tag: effect.tag, outcome };
-      this.#sendSelf(cell, answer);
-    });
+    const answered = (outcome: Outcome<unknown>): void =>
+      this.#sendSelf(cell, { kind: effect.answer, tag: effect.tag, outcome } as Message);
+    this.#host.callPort(effect.port, effect.request, answered, cell.life);
   }
 
   #setTimer(cell: Cell, key: string, afterMs: number, message: Message): void {
@@ -267,15 +325,25 @@ export class Shell {
 
   #end(cell: Cell, exit: Exit): void {
     if (!cell.alive) return;
+    // What the tree hears of a fenced cell is the fence, whatever its last step threw.
+    this.#drop(cell);
+    if (!this.#isFenced(cell.life)) this.#host.tree({ kind: 'Exited', ref: cell.ref, exit });
+  }
+
+  #drop(cell: Cell): void {
     cell.alive = false;
     cell.mailbox.clear();
     for (const cancel of cell.timers.values()) cancel();
     cell.timers.clear();
     this.#cells.delete(cell.ref.path);
-    this.#host.tree({ kind: 'Exited', ref: cell.ref, exit });
   }
 
-  #refused(envelope: Envelope, refusal: Refusal): void {
+  #isFenced(life: GateLife): boolean {
+    return this.#fences[life.gate]! >= life.generation;
+  }
+
+  #refused(envelope: Envelope, refusal: Refusal, cell?: Cell): void {
+    if (cell !== undefined) cell.refusalCount++;
     const key = `${envelope.message.kind} ${refusal}`;
     this.#refusals.set(key, (this.#refusals.get(key) ?? 0) + 1);
     this.#host.count(`refused ${key}`, 1);

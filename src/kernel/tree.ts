@@ -6,9 +6,9 @@
 import { assert, must } from '../base/assert.ts';
 import { Queue } from '../base/queue.ts';
 import { exitText, type Exit } from './exit.ts';
-import type { CellStart, TreeRequest } from './host.ts';
+import type { CellStart, GateLife, TreeRequest } from './host.ts';
 import type { Signal } from './message.ts';
-import type { CellPlan, PlanNode, TeamPlan } from './plan.ts';
+import { gatesOf, type CellPlan, type PlanNode, type TeamPlan } from './plan.ts';
 import { idOf, parentOf, type Ref } from './ref.ts';
 import { supervise } from './supervise.ts';
 
@@ -29,6 +29,8 @@ export interface TreeIo {
   readonly over: (reason: TreeOver) => void;
   /** Props of a cell of the plan, given at each start. */
   readonly props: (path: string) => unknown;
+  /** Begins the next life of a gate's subtree; answers its generation, above every fenced one. */
+  readonly begin: (gate: number) => number;
   /** Names of the work threads, for cells that live on each. */
   readonly workThreads: readonly string[];
 }
@@ -49,6 +51,7 @@ interface CellNode {
   readonly id: string;
   readonly path: string;
   readonly plan: CellPlan;
+  readonly gate: number;
   readonly thread: string;
   readonly role: string;
   props: unknown;
@@ -82,6 +85,9 @@ export class Tree {
   readonly #root: TeamNode;
   readonly #cells = new Map<string, CellNode>();
   readonly #teams = new Map<string, TeamNode>();
+  readonly #gates: readonly string[];
+  /** Generation of each gate. */
+  readonly #generations: number[];
   readonly #work = new Queue<Work>();
   #waitingFor: CellNode | null = null;
   #cancelWait: (() => void) | null = null;
@@ -95,6 +101,8 @@ export class Tree {
 
   constructor(plan: TeamPlan, io: TreeIo) {
     this.#io = io;
+    this.#gates = gatesOf(plan);
+    this.#generations = this.#gates.map((_, gate) => io.begin(gate));
     this.#root = this.#build(plan, plan.id) as TeamNode;
   }
 
@@ -198,6 +206,7 @@ export class Tree {
       id,
       path,
       plan,
+      gate: this.#gateOf(path),
       thread: thread === 'work' ? must(this.#io.workThreads[0], 'a work thread') : thread,
       role: plan.role,
       props: undefined,
@@ -210,6 +219,15 @@ export class Tree {
     };
     this.#cells.set(path, node);
     return node;
+  }
+
+  /** The nearest gated team above `path`. */
+  #gateOf(path: string): number {
+    return this.#gates.findLastIndex((team) => path.startsWith(`${team}/`));
+  }
+
+  #lifeOf(node: CellNode): GateLife {
+    return { gate: node.gate, generation: must(this.#generations[node.gate], 'a gate') };
   }
 
   #spawn(request: Extract<TreeRequest, { kind: 'Spawn' }>): void {
@@ -284,6 +302,7 @@ export class Tree {
       mailbox: node.plan.mailbox,
       epoch: node.epoch,
       owner: node.owner,
+      life: this.#lifeOf(node),
     });
   }
 

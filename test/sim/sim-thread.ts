@@ -16,6 +16,7 @@ export type SimPort = (
 export interface SimThreadParts {
   readonly world: World;
   readonly name: string;
+  readonly fences: Int32Array;
   readonly roles: Readonly<Record<string, Role>>;
   readonly ports: Readonly<Record<string, SimPort>>;
   readonly post: (envelope: Envelope) => void;
@@ -29,6 +30,7 @@ export function simThread(parts: SimThreadParts): Shell {
   return new Shell(
     {
       thread: parts.name,
+      fences: parts.fences,
       now: () => world.now,
       random: world.random,
       post: parts.post,
@@ -42,6 +44,7 @@ export function simThread(parts: SimThreadParts): Shell {
       tree: parts.tree,
       log: parts.log,
       count: () => {},
+      swept: () => {},
     },
     parts.roles,
   );

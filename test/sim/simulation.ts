@@ -45,6 +45,7 @@ export class Simulation {
   over: TreeOver | null = null;
   readonly trouble: Trouble = { port: 0 };
   readonly #disk: Disk;
+  readonly #fences = new Int32Array(8);
   readonly #shells = new Map<string, Shell>();
   readonly #tree: Tree;
   readonly #config: ChangefeedConfig;
@@ -127,6 +128,7 @@ export class Simulation {
     return new Tree(plan, {
       now: () => world.now,
       timer: (afterMs, due) => world.after(afterMs, due),
+      begin: () => 1,
       workThreads,
       props: (path) => this.#propsOf(path),
       start: (start) => on(start.ref.thread, (shell) => shell.start(start)),
@@ -151,6 +153,7 @@ export class Simulation {
     return simThread({
       world,
       name,
+      fences: this.#fences,
       roles,
       ports: this.#portsOf(),
       post: (envelope: Envelope) => {

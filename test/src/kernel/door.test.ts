@@ -94,6 +94,35 @@ test('only a raise to a higher epoch changes the admission', () => {
     assert.equal(admit(guard, admission, envelope(6, 'a/other')), admission);
 });
 
+const zero: Envelope = envelope(0, 'a/owner');
+
+test('in compat mode epoch 0 counts until the first epoch above 0, and never after (DESIGN §7)', () => {
+  const young = { epoch: 0, owner: null };
+  const owned = { epoch: 0, owner: 'a/owner' };
+  for (const guard of ['owner', 'raise', 'close', 'echo'] as const) {
+    assert.equal(refuse(guard, young, zero, 'compat'), null, guard);
+    assert.equal(refuse(guard, young, zero, 'strict'), 'epoch-zero', guard);
+    assert.equal(refuse(guard, admission, zero, 'compat'), 'epoch-zero', guard);
+  }
+  const other = envelope(0, 'a/other');
+  assert.equal(refuse('owner', owned, zero, 'compat'), null);
+  assert.equal(refuse('owner', owned, other, 'compat'), 'not-owner');
+  // Among epochs of 0 the owner may change (spec/04 CanUpdate).
+  assert.equal(refuse('raise', owned, other, 'compat'), null);
+  assert.deepEqual(admit('raise', owned, other), { epoch: 0, owner: 'a/other' });
+  assert.deepEqual(admit('raise', owned, envelope(1, 'a/x')), { epoch: 1, owner: 'a/x' });
+});
+
+test('the same path on another node is another owner (E3)', () => {
+  const local = envelope(5, 'a/owner');
+  const far: Envelope = { ...local, from: { ...local.from, node: 'n2' } };
+  assert.equal(refuse('owner', admission, far), 'not-owner');
+  const raised = admit('raise', admission, { ...far, epoch: 6 });
+  assert.deepEqual(raised, { epoch: 6, owner: 'n2!a/owner' });
+  assert.equal(refuse('owner', raised, { ...far, epoch: 6 }), null);
+  assert.equal(refuse('owner', raised, { ...local, epoch: 6 }), 'not-owner');
+});
+
 test('after a takeover the former owner is refused everywhere an epoch counts (E1)', () => {
   const taken = admit('raise', admission, envelope(6, 'a/other'));
   for (const guard of ['owner', 'raise', 'close', 'echo'] as const)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ok, type Outcome } from '#src/base/failure.ts';
 import { role, type Behaviour, type Step } from '#src/kernel/behaviour.ts';
+import type { EpochMode } from '#src/kernel/door.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { TreeRequest } from '#src/kernel/host.ts';
 import type { Envelope, Message, Signal } from '#src/kernel/message.ts';
@@ -27,6 +28,17 @@ const recorder: Behaviour<string[], Told, readonly Effect[]> = {
 
 const roles = {
   recorder: role(recorder, { Do: 'open', Throw: 'open' }),
+  closable: role(recorder, { Open: 'raise', Close: 'close' } as never),
+  streamer: role(
+    {
+      ...recorder,
+      stream: (log, message) => {
+        const { seq } = message as unknown as { readonly seq: number };
+        return log.length > seq ? 'repeated-seq' : null;
+      },
+    } satisfies typeof recorder,
+    { Events: 'stream' } as never,
+  ),
   plain: role({ ...recorder, init: () => [[], []], signal: undefined } as never, {}),
 };
 
@@ -37,13 +49,16 @@ class Stage {
   readonly answers: ((outcome: Outcome<unknown>) => void)[] = [];
   readonly timers: { readonly afterMs: number; readonly due: () => void; isDropped: boolean }[] =
     [];
+  readonly fences = new Int32Array(2);
+  readonly swept: number[][] = [];
   readonly shell: Shell;
   #turns: (() => void)[] = [];
 
-  constructor() {
+  constructor(mode: EpochMode = 'strict') {
     this.shell = new Shell(
       {
         thread: 'main',
+        fences: this.fences,
         now: () => 0,
         random: () => 0,
         post: (envelope) => this.posted.push(envelope),
@@ -59,8 +74,10 @@ class Stage {
         tree: (request) => this.tree.push(request),
         log: () => {},
         count: () => {},
+        swept: (fenced) => this.swept.push([...fenced]),
       },
       roles,
+      mode,
     );
   }
 
@@ -71,17 +88,28 @@ class Stage {
       readonly effects?: readonly Effect[];
       readonly incarnation?: number;
       readonly mailbox?: number;
+      readonly gate?: number;
+      readonly epoch?: number;
     } = {},
   ): Ref {
     const { role: name = 'recorder', effects = [], incarnation = 1, mailbox = 10 } = more;
     const ref = { path, thread: 'main', incarnation };
-    this.shell.start({ ref, role: name, props: effects, mailbox, epoch: 4, owner: null });
+    const life = { gate: more.gate ?? 0, generation: 1 };
+    this.shell.start({
+      ref,
+      role: name,
+      props: effects,
+      mailbox,
+      epoch: more.epoch ?? 4,
+      owner: null,
+      life,
+    });
     return ref;
   }
 
-  tell(to: Ref, message: Told): void {
+  tell(to: Ref, message: Told, epoch = 2): void {
     const from = { path: 'outside', thread: 'other', incarnation: 1 };
-    this.shell.deliver({ to, from, epoch: 2, seq: 1, message });
+    this.shell.deliver({ to, from, epoch, seq: 1, message });
   }
 
   run(): void {
@@ -229,4 +257,91 @@ test('a mailbox above its limit ends the cell: nothing is lost silently', () => 
   );
   stage.run();
   assert.equal(stage.log('a'), undefined);
+});
+
+test('a fence stops deliveries in the middle of a turn, of its own life only', () => {
+  const stage = new Stage();
+  const a = stage.start('a', { gate: 1 });
+  const b = stage.start('b');
+  for (let i = 0; i < 3; i++) {
+    stage.tell(a, { kind: 'Do' });
+    stage.tell(b, { kind: 'Do' });
+  }
+  // What `b` does first: the word is stored by another thread while this turn runs.
+  stage.tell(b, { kind: 'Do' });
+  stage.fences[1] = 1;
+  stage.run();
+  assert.equal(stage.log('a'), undefined);
+  assert.equal((stage.log('b') as string[]).length, 5);
+  assert.deepEqual(stage.swept, [[0, 1]]);
+  assert.ok(stage.tree.every((request) => request.kind === 'Started'));
+});
+
+test('effects behind a fence are not performed, and what was fenced never starts', () => {
+  const stage = new Stage();
+  const a = stage.start('a', { gate: 1, effects: [send(away, 'One')] });
+  stage.fences[1] = 1;
+  stage.start('b', { gate: 1, effects: [send(away, 'Two')] });
+  stage.tell(a, { kind: 'Do' });
+  stage.shell.signal(a, { kind: 'StopAsked' });
+  stage.run();
+  assert.deepEqual(
+    stage.posted.map(({ message }) => message.kind),
+    ['One'],
+  );
+  stage.shell.sweep();
+  assert.deepEqual(stage.shell.overview(), []);
+  assert.deepEqual(stage.shell.refusals(), { 'Do fenced': 1 });
+});
+
+test('a cell of another node is reached through the host, and cannot be watched', () => {
+  const stage = new Stage();
+  const far: Ref = { path: 'a', thread: 'main', incarnation: 0, node: 'n2' };
+  const a = stage.start('a', { effects: [send(far, 'One')] });
+  assert.deepEqual(stage.posted[0]!.to, far);
+  stage.tell(a, { kind: 'Do', effects: [{ kind: 'Watch', target: far }] });
+  stage.run();
+  const last = stage.tree.at(-1)!;
+  assert.match(
+    last.kind === 'Exited' && last.exit.kind === 'fault' ? last.exit.message : '',
+    /another node/,
+  );
+});
+
+test('a stale closer is answered who owns the cell, under its own epoch, and nothing is closed', () => {
+  const stage = new Stage();
+  const ref = stage.start('a', { role: 'closable' });
+  stage.tell(ref, { kind: 'Close' });
+  stage.run();
+  assert.deepEqual(stage.posted[0]!.message, {
+    kind: 'NotOwner',
+    of: 'Close',
+    owner: null,
+    epoch: 4,
+  });
+  assert.deepEqual([stage.posted[0]!.to.path, stage.posted[0]!.epoch], ['outside', 2]);
+  assert.deepEqual(stage.log('a'), ['init']);
+});
+
+test('a message of a stream is shown to the session of the role first', () => {
+  const stage = new Stage();
+  const ref = stage.start('a', { role: 'streamer' });
+  for (const seq of [1, 1, 2]) stage.tell(ref, { kind: 'Events', seq } as Told);
+  stage.run();
+  assert.deepEqual(stage.log('a'), ['init', 'Events from outside', 'Events from outside']);
+  assert.deepEqual(stage.shell.refusals(), { 'Events repeated-seq': 1 });
+  assert.equal(stage.shell.overview()[0]!.refusals, 1);
+  assert.throws(() => role(recorder, { Do: 'stream' }), /session/);
+});
+
+test('epoch 0 is admitted in compat mode until the first epoch was seen, never in strict mode', () => {
+  for (const mode of ['strict', 'compat'] as const) {
+    const stage = new Stage(mode);
+    const ref = stage.start('a', { role: 'closable', epoch: 0 });
+    for (const epoch of [0, 3, 0]) stage.tell(ref, { kind: 'Open' }, epoch);
+    stage.run();
+    const admitted = mode === 'compat' ? 2 : 1;
+    assert.equal((stage.log('a') as string[]).length, 1 + admitted, mode);
+    assert.deepEqual(stage.shell.refusals(), { 'Open epoch-zero': 3 - admitted });
+  }
 });

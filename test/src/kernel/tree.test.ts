@@ -62,6 +62,7 @@ class Stage {
       log: () => {},
       over: (over) => this.overs.push(over),
       props: () => ({}),
+      begin: () => 1,
       workThreads: ['work-1', 'work-2'],
     });
   }

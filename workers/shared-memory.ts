@@ -1,0 +1,74 @@
+/**
+ * The layout of the one memory that all threads of a capture share (DESIGN §4). Words only ever rise unless said otherwise;
+ * every access is atomic except the shell's read of `fences`, which may lag a store by the time a cache line travels.
+ */
+
+/** Gates of a plan; a plan of more is refused when the memory is made. */
+export const gateCountMax = 8;
+
+/** Threads of a capture, `main` first; more are refused. */
+export const threadCountMax = 128;
+
+/** How `deadline` says that no session bounds this process (one process without a cluster). */
+export const noDeadline = 0n;
+
+/** How `deadline` says that a session is needed and not there yet: nothing may be written, and nothing is fenced. */
+export const deadlineAwaited = -1n;
+
+/** Views on the shared memory; index of a gate or thread within each. */
+export interface SharedWords {
+  /** Highest fenced generation of each gate; 0 none. */
+  readonly fences: Int32Array;
+  /** The generation of each gate that lives now, or lived last; 0 none yet. */
+  readonly lives: Int32Array;
+  /** [0] rung at each fence, [1] at each confirmation; waited on. */
+  readonly bells: Int32Array;
+  /** Per thread and gate (`thread * gateCountMax + gate`): the highest fenced generation of which nothing runs there any more. */
+  readonly confirmed: Int32Array;
+  /** Per thread: 1 while its heartbeat was found stale and it has not come back; falls to 0 again. */
+  readonly suspended: Int32Array;
+  /** [0] write deadline, [1] when the probation under way began (0 none). Monotonic ns; may fall when a session ends. */
+  readonly deadline: BigInt64Array;
+  /** Per thread: monotonic ns of its last heartbeat; 0 while the thread is not running. */
+  readonly heartbeats: BigInt64Array;
+}
+
+const int32Counts = [
+  gateCountMax,
+  gateCountMax,
+  2,
+  threadCountMax * gateCountMax,
+  threadCountMax,
+] as const;
+const int64Counts = [2, threadCountMax] as const;
+
+/** Fresh memory, all words 0. */
+export function makeSharedMemory(): SharedArrayBuffer {
+  const sum = (counts: readonly number[]): number => counts.reduce((a, b) => a + b, 0);
+  return new SharedArrayBuffer(sum(int64Counts) * 8 + sum(int32Counts) * 4);
+}
+
+/** The views on `memory`. */
+export function sharedWords(memory: SharedArrayBuffer): SharedWords {
+  let at = 0;
+  const longs = (count: number): BigInt64Array => {
+    const view = new BigInt64Array(memory, at, count);
+    at += count * 8;
+    return view;
+  };
+  const ints = (count: number): Int32Array => {
+    const view = new Int32Array(memory, at, count);
+    at += count * 4;
+    return view;
+  };
+  const [deadline, heartbeats] = [longs(int64Counts[0]), longs(int64Counts[1])];
+  return {
+    deadline,
+    heartbeats,
+    fences: ints(int32Counts[0]),
+    lives: ints(int32Counts[1]),
+    bells: ints(int32Counts[2]),
+    confirmed: ints(int32Counts[3]),
+    suspended: ints(int32Counts[4]),
+  };
+}
