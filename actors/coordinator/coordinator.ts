@@ -16,7 +16,8 @@ import type { Effect } from '#src/kernel/effect.ts';
 import { exitText } from '#src/kernel/exit.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
-import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
+import type { CoordinationAnswer, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
+import { unchanged } from '#src/ports/ownership.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
 import { blankStatus } from '#src/protocol/changefeed.ts';
 import type {
@@ -184,16 +185,27 @@ function coordinationAnswered(
   if (feed === undefined || feed.phase !== 'minting') return [state, []];
   if (!outcome.ok) return backOff(state, feed, outcome.failure, env);
   const answer = outcome.value;
-  const current = Number(answer.entry.value ?? '0');
-  if (answer.kind === 'Put' && answer.succeeded)
+  const entry = answer.kind === 'Transacted' ? answer.entries[0] : answerEntry(answer);
+  assert(entry !== undefined, 'an answer to a read or a transaction');
+  const current = Number(entry.value ?? '0');
+  if (answer.kind === 'Transacted' && answer.succeeded)
     return startMaintainer(state, { ...feed, epoch: current }, env);
   const epoch = Math.max(current, feed.epochMin) + 1;
-  const { revision } = answer.entry;
-  const key = epochKey(state, feed);
+  const { key } = entry;
   return [
     state,
-    [callCoordination(id, { kind: 'CompareAndPut', key, revision, value: String(epoch) })],
+    [
+      callCoordination(id, {
+        kind: 'Transact',
+        compares: [unchanged(entry)],
+        puts: [{ key, value: String(epoch) }],
+      }),
+    ],
   ];
+}
+
+function answerEntry(answer: CoordinationAnswer): KeyValue | undefined {
+  return answer.kind === 'Got' ? answer.entry : undefined;
 }
 
 function startMaintainer(state: S, feed: Feed, env: Env): Step<S> {

@@ -72,6 +72,10 @@ export const failureCatalogue = {
 
   // coordination
   COORDINATION_FAILED: 'The coordination store could not be read or written.',
+  COORDINATION_SESSION_LOST:
+    'The session of this node ended: it was not renewed in time, or somebody revoked it. The node stops writing.',
+  COORDINATION_TOO_LARGE:
+    'A call to the coordination store is beyond its bounds. The message says which.',
 
   // node
   INTERNAL_FAULT:

@@ -8,6 +8,7 @@ import {
 import { failed, failure, ok, type Failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
+import type { CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
 import { refOf as ref, envOf, told } from './cell-env.ts';
 
 const config = {
@@ -21,6 +22,15 @@ const config = {
 };
 const lost = failure('SINK_DISCONNECTED', 'lost', { retry: 'Reconnect' });
 const key = '/sluice/c/changefeed/f/epoch';
+
+function entryOf(value: string | null, revision: number): KeyValue {
+  return { key, value, revision, createRevision: revision, lease: '' };
+}
+
+function minted(revision: number, value: string): CoordinationRequest {
+  const compares = [{ key, target: 'revision', equals: revision }] as const;
+  return { kind: 'Transact', compares, puts: [{ key, value }] };
+}
 
 /** A coordinator that is told one message after another. */
 class Told {
@@ -44,14 +54,13 @@ class Told {
   }
 
   got(value: string | null, revision: number): string[] {
-    const entry = { key, value, revision };
-    const outcome = ok({ kind: 'Got', entry } as const);
+    const outcome = ok({ kind: 'Got', entry: entryOf(value, revision) } as const);
     return this.tell({ kind: 'CoordinationAnswered', tag: 'f', outcome });
   }
 
   put(succeeded: boolean, value: string, revision: number): string[] {
-    const entry = { key, value, revision };
-    const outcome = ok({ kind: 'Put', succeeded, entry } as const);
+    const entries = [entryOf(value, revision)];
+    const outcome = ok({ kind: 'Transacted', succeeded, entries, revision } as const);
     return this.tell({ kind: 'CoordinationAnswered', tag: 'f', outcome });
   }
 
@@ -112,10 +121,10 @@ function pathOf(epoch: number): string {
 test('an epoch is stored before its maintainer starts, and again when somebody else was first', () => {
   const one = new Told();
   assert.deepEqual(one.tell({ kind: 'StartChangefeed', config }), ['port Get']);
-  assert.deepEqual(one.got(null, 0), ['port CompareAndPut']);
-  assert.deepEqual(one.asked, { kind: 'CompareAndPut', key, revision: 0, value: '1' });
-  assert.deepEqual(one.put(false, '3', 2), ['port CompareAndPut']);
-  assert.deepEqual(one.asked, { kind: 'CompareAndPut', key, revision: 2, value: '4' });
+  assert.deepEqual(one.got(null, 0), ['port Transact']);
+  assert.deepEqual(one.asked, minted(0, '1'));
+  assert.deepEqual(one.put(false, '3', 2), ['port Transact']);
+  assert.deepEqual(one.asked, minted(2, '4'));
   assert.deepEqual(one.put(true, '4', 3), ['spawn maintainer:f:4']);
 });
 
@@ -149,7 +158,7 @@ test('a token of an earlier owner asks for an epoch above it, at once', () => {
   one.word('failed', failure('SINK_FENCED', 'f', { detail: { token: 40 * 2 ** 20 + 3 } }));
   assert.deepEqual(one.gone(), ['port Get']);
   one.got('5', 9);
-  assert.deepEqual(one.asked, { kind: 'CompareAndPut', key, revision: 9, value: '41' });
+  assert.deepEqual(one.asked, minted(9, '41'));
 });
 
 test('waiting doubles up to ten seconds, progress resets it, and being stuck ends it', () => {

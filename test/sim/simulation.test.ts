@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Downstream } from './downstream.ts';
 import { History } from './history.ts';
+import { SimCoordination } from './sim-coordination.ts';
 import { Simulation, type Disk } from './simulation.ts';
 import { World } from './world.ts';
 
@@ -19,7 +20,7 @@ function quota(world: World): { readonly memoryQuota: number } {
 
 function newDisk(world: World): Disk {
   const history = new History(world, 20 + world.pick(60));
-  return { history, downstream: new Downstream(history), keys: new Map() };
+  return { history, downstream: new Downstream(history), coordination: new SimCoordination(world) };
 }
 
 /** Runs `body` with the seed in the message of whatever fails. */
@@ -105,7 +106,7 @@ test('a process that is killed is followed by one that goes on from what it left
         dying.start();
         dying.run(() => dying.status?.state === 'finished', 20 + world.random() * 400);
         assert.deepEqual(dying.faults, []);
-        if (world.chance(0.2)) disk.keys.clear();
+        if (world.chance(0.2)) disk.coordination = new SimCoordination(world);
       }
       const last = new Simulation(new World(seed * 10 + 9), disk, quota(world));
       last.start();

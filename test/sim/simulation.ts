@@ -10,11 +10,12 @@ import type { TreeRequest } from '#src/kernel/host.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import type { Shell } from '#src/kernel/shell.ts';
 import { Tree, type TreeOver } from '#src/kernel/tree.ts';
-import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
+import type { CoordinationRequest } from '#src/ports/coordination.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
 import type { Downstream } from './downstream.ts';
 import type { History } from './history.ts';
+import type { SimCoordination } from './sim-coordination.ts';
 import { SimSink } from './sim-sink.ts';
 import { simStore } from './sim-store.ts';
 import { simThread, type SimPort } from './sim-thread.ts';
@@ -25,8 +26,7 @@ import type { World } from './world.ts';
 export interface Disk {
   readonly history: History;
   readonly downstream: Downstream;
-  /** The coordination store: key → value and revision. */
-  readonly keys: Map<string, { readonly value: string; readonly revision: number }>;
+  coordination: SimCoordination;
 }
 
 /** What of a process goes wrong, as probabilities of one port call. */
@@ -180,10 +180,13 @@ export class Simulation {
       'event-store': simStore(world, failChance),
       coordination: (request, answered) => {
         const isLost = world.chance(failChance());
+        const sentAtMs = world.now;
         world.after(world.random() * 5, () => {
-          const answer = this.#coordinate(request as CoordinationRequest);
-          answered(
-            isLost ? failed(failure('COORDINATION_FAILED', '', { retry: 'Again' })) : ok(answer),
+          const call = request as CoordinationRequest;
+          this.#disk.coordination.perform(call, sentAtMs, (outcome) =>
+            answered(
+              isLost ? failed(failure('COORDINATION_FAILED', '', { retry: 'Again' })) : outcome,
+            ),
           );
         });
       },
@@ -197,18 +200,6 @@ export class Simulation {
   #reported(status: ChangefeedStatus): void {
     this.#disk.downstream.assertApplied(status.checkpoint?.ts ?? 0, 'a reported checkpoint');
     this.statuses.push(status);
-  }
-
-  #coordinate(request: CoordinationRequest): CoordinationAnswer {
-    const { key } = request;
-    const found = this.#disk.keys.get(key) ?? { value: null, revision: 0 };
-    if (request.kind === 'Get') return { kind: 'Got', entry: { key, ...found } };
-    if (found.revision !== request.revision)
-      return { kind: 'Put', succeeded: false, entry: { key, ...found } };
-    const { value, revision } = request;
-    const put = { value, revision: revision + 1 };
-    this.#disk.keys.set(key, put);
-    return { kind: 'Put', succeeded: true, entry: { key, ...put } };
   }
 
   #propsOf(path: string): unknown {

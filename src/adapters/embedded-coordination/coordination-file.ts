@@ -4,20 +4,27 @@ import { z } from 'zod';
 import { fail } from '#src/base/failure.ts';
 import type { KeyValue } from '#src/ports/coordination.ts';
 
+const revisionShape = z.number().int().positive();
+
+/** Version 2 added createRevision; a file of version 1 takes the last change for it. */
 const storedShape = z.object({
-  version: z.literal(1),
-  /** Number of puts ever. */
+  version: z.union([z.literal(1), z.literal(2)]),
   revision: z.number().int().nonnegative(),
   entries: z.array(
-    z.object({ key: z.string(), value: z.string(), revision: z.number().int().positive() }),
+    z.object({
+      key: z.string(),
+      value: z.string(),
+      revision: revisionShape,
+      createRevision: revisionShape.optional(),
+    }),
   ),
 });
 
-/** What the file holds. */
+/** What the file holds: the keys that stay, none bound to a session. */
 export interface CoordinationState {
-  /** Number of puts ever; the next put gets the next number. */
+  /** Number of transactions ever; the next gets the next number. */
   readonly revision: number;
-  readonly entries: ReadonlyMap<string, KeyValue>;
+  readonly entries: readonly KeyValue[];
 }
 
 /** Reads the state of `directory`; empty when there is none yet. COORDINATION_FAILED when the file is broken. */
@@ -28,7 +35,7 @@ export function readCoordinationFile(directory: string): CoordinationState {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as { readonly code?: string }).code === 'ENOENT') {
-      return { revision: 0, entries: new Map() };
+      return { revision: 0, entries: [] };
     }
     throw error;
   }
@@ -45,7 +52,14 @@ export function readCoordinationFile(directory: string): CoordinationState {
     });
   }
   const { revision, entries } = parsed.data;
-  return { revision, entries: new Map(entries.map((entry) => [entry.key, entry])) };
+  return {
+    revision,
+    entries: entries.map((entry) => ({
+      ...entry,
+      createRevision: entry.createRevision ?? entry.revision,
+      lease: '',
+    })),
+  };
 }
 
 /** Replaces the file at once and durably: after a crash it is the old one or the new one, never a part. */
@@ -53,9 +67,14 @@ export function writeCoordinationFile(directory: string, state: CoordinationStat
   const path = join(directory, 'coordination.json');
   const draft = `${path}.new`;
   const text = JSON.stringify({
-    version: 1,
+    version: 2,
     revision: state.revision,
-    entries: [...state.entries.values()],
+    entries: state.entries.map(({ key, value, revision, createRevision }) => ({
+      key,
+      value,
+      revision,
+      createRevision,
+    })),
   });
   const descriptor = openSync(draft, 'w', 0o600);
   try {

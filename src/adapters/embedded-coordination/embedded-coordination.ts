@@ -1,20 +1,22 @@
 /**
- * Coordination of one process without a server (port: src/ports/coordination.ts): a small map with revisions, in memory
- * or, when a directory is given, in a file that is replaced whole at each put. One process holds a directory at a time.
+ * Coordination of one process without a server (port: src/ports/coordination.ts): keys with revisions, in memory or, when a
+ * directory is given, in a file that is replaced whole at each transaction. One process holds a directory at a time,
+ * so a session is as safe as the process: it ends when it is closed, or with the process; keys bound to it are not
+ * kept over a restart.
  */
+import { randomBytes } from 'node:crypto';
 import { FailureError, type Outcome, failed, failure, ok } from '#src/base/failure.ts';
+import { coordinationRefusal } from '#src/ports/coordination-bounds.ts';
 import type {
   CoordinationAnswer,
   CoordinationPort,
   CoordinationRequest,
   KeyValue,
 } from '#src/ports/coordination.ts';
-import {
-  type CoordinationState,
-  readCoordinationFile,
-  writeCoordinationFile,
-} from './coordination-file.ts';
+import { readCoordinationFile, writeCoordinationFile } from './coordination-file.ts';
 import { lockDirectory } from './directory-lock.ts';
+import { KeyStore } from './key-store.ts';
+import { WatchDesk } from './watch-desk.ts';
 
 /** What embedded coordination needs to open. */
 export interface EmbeddedCoordinationOptions {
@@ -22,11 +24,10 @@ export interface EmbeddedCoordinationOptions {
   readonly directory: string | null;
 }
 
-/** At most this many keys; the file is written whole at each put. */
+/** At most this many keys; the file is written whole at each transaction. */
 const keyCountMax = 10_000;
-/** Bounds of one entry, in UTF-16 units: those of etcd in effect. */
-const keyLengthMax = 1024;
-const valueLengthMax = 1 << 20;
+const sessionCountMax = 64;
+const waitCountMax = 256;
 
 /** Opens coordination for this process; FailureError COORDINATION_FAILED when another process holds the directory. */
 export function openEmbeddedCoordination(options: EmbeddedCoordinationOptions): CoordinationPort {
@@ -47,64 +48,139 @@ export function openEmbeddedCoordination(options: EmbeddedCoordinationOptions): 
 class EmbeddedCoordination {
   readonly #directory: string | null;
   readonly #release: () => void;
-  #state: CoordinationState;
+  readonly #store: KeyStore;
+  readonly #desk: WatchDesk;
+  readonly #sessions = new Map<string, number>();
+  #waitCount = 0;
   #isClosed = false;
 
   constructor(directory: string | null, release: () => void) {
     this.#directory = directory;
     this.#release = release;
-    this.#state =
-      directory === null ? { revision: 0, entries: new Map() } : readCoordinationFile(directory);
+    const found = directory === null ? null : readCoordinationFile(directory);
+    this.#store = new KeyStore(found?.revision, found?.entries);
+    this.#desk = new WatchDesk(this.#store, (afterMs, due) => {
+      const timer = setTimeout(due, afterMs);
+      return () => clearTimeout(timer);
+    });
   }
 
   port(): CoordinationPort {
     return {
-      call: (request) => Promise.resolve(this.#call(request)),
+      call: (request) => this.#call(request),
       close: () => {
         if (!this.#isClosed) this.#release();
         this.#isClosed = true;
+        this.#desk.endAll(stopped());
         return Promise.resolve();
       },
     };
   }
 
-  #call(request: CoordinationRequest): Outcome<CoordinationAnswer> {
-    if (this.#isClosed) return failed(failure('INTERNAL_STOPPED', 'coordination is closed'));
+  async #call(request: CoordinationRequest): Promise<Outcome<CoordinationAnswer>> {
+    if (this.#isClosed) return stopped();
+    const refused = coordinationRefusal(request);
+    if (refused !== null) return failed(refused);
     try {
-      return ok(
-        request.kind === 'Get'
-          ? { kind: 'Got', entry: this.#get(request.key) }
-          : this.#put(request),
-      );
+      return request.kind === 'NextEvents' ? await this.#wait(request) : ok(this.#answer(request));
     } catch (error) {
       return translate(error);
     }
   }
 
-  #get(key: string): KeyValue {
-    return this.#state.entries.get(key) ?? { key, value: null, revision: 0 };
+  #answer(request: Exclude<CoordinationRequest, { kind: 'NextEvents' }>): CoordinationAnswer {
+    switch (request.kind) {
+      case 'Get':
+        return { kind: 'Got', entry: this.#store.get(request.key) };
+      case 'List': {
+        const entries = this.#store.list(request.prefix);
+        return { kind: 'Listed', entries, revision: this.#store.revision };
+      }
+      case 'Transact':
+        return this.#transact(request);
+      case 'OpenSession':
+        return this.#openSession(request.ttlMs);
+      case 'KeepAlive': {
+        const ttlMs = this.#demandSession(request.lease);
+        return { kind: 'KeptAlive', ...proof(request.lease, ttlMs) };
+      }
+      case 'CloseSession':
+        this.#sessions.delete(request.lease);
+        this.#write(this.#store.planEnd(request.lease));
+        return { kind: 'SessionClosed' };
+    }
   }
 
-  #put(request: Extract<CoordinationRequest, { kind: 'CompareAndPut' }>): CoordinationAnswer {
-    const { key, value } = request;
-    const found = this.#get(key);
-    if (found.revision !== request.revision) return { kind: 'Put', succeeded: false, entry: found };
-    if (key.length > keyLengthMax || value.length > valueLengthMax) {
+  #transact(request: Extract<CoordinationRequest, { kind: 'Transact' }>): CoordinationAnswer {
+    const { succeeded, writes } = this.#store.plan(request);
+    if (succeeded) {
+      for (const { lease } of request.puts ?? [])
+        if (lease !== undefined) this.#demandSession(lease);
+      this.#write(writes);
+    }
+    const entries = this.#store.compared(request);
+    return { kind: 'Transacted', succeeded, entries, revision: this.#store.revision };
+  }
+
+  #write(writes: readonly KeyValue[]): void {
+    if (writes.length === 0) return;
+    const entries = this.#store.entriesWith(writes);
+    if (entries.size > keyCountMax && entries.size > this.#store.size) {
+      throw new FailureError(failure('COORDINATION_TOO_LARGE', `more than ${keyCountMax} keys`));
+    }
+    // Memory follows the disk: a transaction that could not be stored has not happened.
+    if (this.#directory !== null) {
+      const kept = [...entries.values()].filter(({ lease }) => lease === '');
+      writeCoordinationFile(this.#directory, { revision: this.#store.revision + 1, entries: kept });
+    }
+    this.#store.apply(writes);
+    this.#desk.changed();
+  }
+
+  #openSession(ttlMs: number): CoordinationAnswer {
+    if (this.#sessions.size >= sessionCountMax) {
       throw new FailureError(
-        failure('COORDINATION_FAILED', `the entry is too large: ${key.slice(0, 80)}`),
+        failure('COORDINATION_TOO_LARGE', `more than ${sessionCountMax} sessions`),
       );
     }
-    if (found.revision === 0 && this.#state.entries.size >= keyCountMax) {
-      throw new FailureError(failure('COORDINATION_FAILED', `more than ${keyCountMax} keys`));
-    }
-    const revision = this.#state.revision + 1;
-    const entry = { key, value, revision };
-    const next = { revision, entries: new Map(this.#state.entries).set(key, entry) };
-    // Memory follows the disk: a put that could not be stored has not happened.
-    if (this.#directory !== null) writeCoordinationFile(this.#directory, next);
-    this.#state = next;
-    return { kind: 'Put', succeeded: true, entry };
+    const lease = randomBytes(8).toString('hex');
+    this.#sessions.set(lease, ttlMs);
+    return { kind: 'SessionOpened', ...proof(lease, ttlMs) };
   }
+
+  #demandSession(lease: string): number {
+    const ttlMs = this.#sessions.get(lease);
+    if (ttlMs !== undefined) return ttlMs;
+    throw new FailureError(
+      failure('COORDINATION_SESSION_LOST', 'the session was closed', { scope: 'Node' }),
+    );
+  }
+
+  async #wait(
+    request: Extract<CoordinationRequest, { kind: 'NextEvents' }>,
+  ): Promise<Outcome<CoordinationAnswer>> {
+    if (this.#waitCount >= waitCountMax) {
+      return failed(failure('COORDINATION_TOO_LARGE', `more than ${waitCountMax} watchers`));
+    }
+    this.#waitCount++;
+    try {
+      return await new Promise((resolve) => this.#desk.wait(request, resolve));
+    } finally {
+      this.#waitCount--;
+    }
+  }
+}
+
+function proof(
+  lease: string,
+  ttlMs: number,
+): { readonly lease: string; ttlMs: number; sentAtMs: number; answeredAtMs: number } {
+  const nowMs = Number(process.hrtime.bigint()) / 1e6;
+  return { lease, ttlMs, sentAtMs: nowMs, answeredAtMs: nowMs };
+}
+
+function stopped(): Outcome<never> {
+  return failed(failure('INTERNAL_STOPPED', 'coordination is closed'));
 }
 
 function translate(error: unknown): {

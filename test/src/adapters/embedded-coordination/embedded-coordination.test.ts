@@ -31,9 +31,10 @@ async function put(
   revision: number,
   value: string,
 ): Promise<{ succeeded: boolean; entry: KeyValue }> {
-  const outcome = await port.call({ kind: 'CompareAndPut', key, revision, value });
-  assert.ok(outcome.ok && outcome.value.kind === 'Put');
-  return outcome.value;
+  const compares = [{ key, target: 'revision', equals: revision }] as const;
+  const outcome = await port.call({ kind: 'Transact', compares, puts: [{ key, value }] });
+  assert.ok(outcome.ok && outcome.value.kind === 'Transacted');
+  return { succeeded: outcome.value.succeeded, entry: outcome.value.entries[0]! };
 }
 
 describe('embedded coordination', () => {
@@ -42,9 +43,21 @@ describe('embedded coordination', () => {
       const port = openEmbeddedCoordination({
         directory: kind === 'in memory' ? null : newDirectory(),
       });
-      assert.deepEqual(await get(port, 'a'), { key: 'a', value: null, revision: 0 });
+      assert.deepEqual(await get(port, 'a'), {
+        key: 'a',
+        value: null,
+        revision: 0,
+        createRevision: 0,
+        lease: '',
+      });
       const first = await put(port, 'a', 0, 'one');
-      assert.deepEqual(first.entry, { key: 'a', value: 'one', revision: 1 });
+      assert.deepEqual(first.entry, {
+        key: 'a',
+        value: 'one',
+        revision: 1,
+        createRevision: 1,
+        lease: '',
+      });
       const second = await put(port, 'a', 0, 'two');
       assert.equal(second.succeeded, false);
       assert.deepEqual(second.entry, first.entry);
@@ -66,6 +79,8 @@ describe('embedded coordination', () => {
       key: '__proto__',
       value: '{"epoch":2}',
       revision: 2,
+      createRevision: 1,
+      lease: '',
     });
     assert.equal((await put(port, 'new', 0, '')).entry.revision, 3);
     await port.close();
@@ -104,6 +119,37 @@ describe('embedded coordination', () => {
     await openEmbeddedCoordination({ directory }).close();
   });
 
+  test('reads a file of the first version: the last change stands for the first', async () => {
+    const directory = newDirectory();
+    const entries = [{ key: 'a', value: 'x', revision: 3 }];
+    writeFileSync(
+      join(directory, 'coordination.json'),
+      JSON.stringify({ version: 1, revision: 4, entries }),
+    );
+    const port = openEmbeddedCoordination({ directory });
+    const entry = await get(port, 'a');
+    assert.deepEqual([entry.value, entry.revision, entry.createRevision], ['x', 3, 3]);
+    assert.equal((await put(port, 'a', 3, 'y')).entry.createRevision, 3);
+    assert.equal((await get(port, 'a')).revision, 5);
+    await port.close();
+  });
+
+  test('forgets the keys of sessions over a restart, not the revisions', async () => {
+    const directory = newDirectory();
+    const before = openEmbeddedCoordination({ directory });
+    const opened = await before.call({ kind: 'OpenSession', ttlMs: 10_000 });
+    assert.ok(opened.ok && opened.value.kind === 'SessionOpened');
+    const { lease } = opened.value;
+    const compares = [{ key: 'a', target: 'revision', equals: 0 }] as const;
+    await before.call({ kind: 'Transact', compares, puts: [{ key: 'a', value: 'x', lease }] });
+    assert.equal((await get(before, 'a')).lease, lease);
+    await before.close();
+    const port = openEmbeddedCoordination({ directory });
+    assert.equal((await get(port, 'a')).value, null);
+    assert.equal((await put(port, 'b', 0, 'y')).entry.revision, 2);
+    await port.close();
+  });
+
   test('refuses a damaged file instead of starting at revision 0', () => {
     const directory = newDirectory();
     writeFileSync(join(directory, 'coordination.json'), '{"version":1,"revision":');
@@ -113,8 +159,9 @@ describe('embedded coordination', () => {
   test('refuses entries beyond its bounds and closed calls', async () => {
     const port = openEmbeddedCoordination({ directory: null });
     const value = 'x'.repeat((1 << 20) + 1);
-    const outcome = await port.call({ kind: 'CompareAndPut', key: 'a', revision: 0, value });
-    assert.ok(!outcome.ok && outcome.failure.code === 'COORDINATION_FAILED');
+    const compares = [{ key: 'a', target: 'revision', equals: 0 }] as const;
+    const outcome = await port.call({ kind: 'Transact', compares, puts: [{ key: 'a', value }] });
+    assert.ok(!outcome.ok && outcome.failure.code === 'COORDINATION_TOO_LARGE');
     assert.equal((await get(port, 'a')).revision, 0);
     await port.close();
     const closed = await port.call({ kind: 'Get', key: 'a' });
