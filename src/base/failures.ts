@@ -77,6 +77,15 @@ export const failureCatalogue = {
   COORDINATION_TOO_LARGE:
     'A call to the coordination store is beyond its bounds. The message says which.',
 
+  // other nodes
+  PEER_LISTEN_FAILED:
+    'This node cannot listen for other nodes at --peer-addr: the address is taken or not of this machine.',
+  PEER_UNREACHABLE: 'Another node does not answer at its peer address. Sluice connects again.',
+  PEER_REFUSED:
+    'Another node refused the connection: version, cluster, capture id or certificate do not fit. Tried again.',
+  PEER_FRAME_TOO_LARGE:
+    'Something to send to another node is larger than one frame may be. The message has both sizes.',
+
   // node
   INTERNAL_FAULT:
     'A bug in Sluice. The part that broke was restarted; please report the stack in the log.',

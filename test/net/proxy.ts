@@ -1,6 +1,6 @@
 /**
  * A TCP proxy on 127.0.0.1 for tests of connections: passes bytes, cuts the connection after so many of them, flips one
- * on the way, or stops passing without a word.
+ * on the way, resets it, or stops passing without a word.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
@@ -56,6 +56,11 @@ export class Proxy {
       if (frozen) socket.pause();
       else socket.resume();
     }
+  }
+
+  /** Resets all connections; new ones are accepted. */
+  reset(): void {
+    for (const socket of this.#sockets) socket.resetAndDestroy();
   }
 
   /** Ends all connections and the proxy. */
