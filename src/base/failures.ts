@@ -83,6 +83,8 @@ export const failureCatalogue = {
   PEER_UNREACHABLE: 'Another node does not answer at its peer address. Sluice connects again.',
   PEER_REFUSED:
     'Another node refused the connection: version, cluster, capture id or certificate do not fit. Tried again.',
+  PEER_FRAME_CORRUPT:
+    'A frame of another node could not be decoded and was dropped: the nodes run versions that do not fit.',
   PEER_FRAME_TOO_LARGE:
     'Something to send to another node is larger than one frame may be. The message has both sizes.',
 
