@@ -77,6 +77,7 @@ export class Capture {
     this.#shell = new Shell(this.#host, roles);
     this.#tree = new Tree(plan, {
       now: this.#host.now,
+      random: this.#host.random,
       timer: this.#host.timer,
       begin: (gate) => this.#gate.begin(gate),
       workThreads: this.workThreads,
@@ -218,7 +219,7 @@ export class Capture {
     this.log('error', 'thread-lost', { thread, why });
     this.#threads.delete(thread);
     // Without its thread a cell cannot be started again here: this node ends, and a new process takes over.
-    this.#tree.threadLost(thread, why);
+    this.#tree.threadLost(thread);
   }
 
   #over(over: TreeOver): void {

@@ -16,8 +16,8 @@ export interface CellPlan {
   readonly role: string;
   readonly thread: string;
   readonly restart: Restart;
-  /** Milliseconds between StopAsked and being killed. */
-  readonly stopWithinMs: number;
+  /** Milliseconds between StopAsked and being killed; `brutal`: killed without being asked. */
+  readonly stopWithinMs: number | 'brutal';
   /** Messages its mailbox holds. */
   readonly mailbox: number;
   /** How many: one; one per work thread, started with the plan; or started on demand, named by what they are per. */
@@ -77,7 +77,8 @@ function checkCell(node: CellPlan, path: string, roles: readonly string[], fault
   if (!roles.includes(node.role)) faults.push(`${path}: unknown role ${node.role}`);
   if (!(node.mailbox > 0 && node.mailbox <= 1_000_000))
     faults.push(`${path}: mailbox must be 1 to 1,000,000`);
-  if (!(node.stopWithinMs > 0)) faults.push(`${path}: shutdown time must be above 0`);
+  if (node.stopWithinMs !== 'brutal' && !(node.stopWithinMs > 0))
+    faults.push(`${path}: shutdown time must be above 0`);
   if (node.many?.dynamic === true && node.restart === 'permanent') {
     faults.push(`${path}: a dynamic child is started by its owner: temporary or transient`);
   }

@@ -1,20 +1,37 @@
 /**
  * The supervision tree at work: keeps what runs, performs the decisions of {@link supervise}, starts and stops cells on
- * their threads. It lives on the main thread; cells live anywhere. One queue of steps per tree keeps start order and
- * stop order exact; every wait in it is bounded by a shutdown time.
+ * their threads. It lives on the main thread; cells live anywhere.
+ *
+ * Each supervisor does one step after the other, so children start left to right and stop right to left; supervisors do
+ * not wait for each other, and dynamic children not for their siblings. Every wait is bounded by a shutdown time.
  */
 import { assert, must } from '../base/assert.ts';
-import { Queue } from '../base/queue.ts';
 import { exitText, type Exit } from './exit.ts';
-import type { CellStart, GateLife, TreeRequest } from './host.ts';
+import type { CellStart, TreeRequest } from './host.ts';
 import type { Signal } from './message.ts';
 import { gatesOf, type CellPlan, type PlanNode, type TeamPlan } from './plan.ts';
-import { idOf, parentOf, type Ref } from './ref.ts';
+import type { Ref } from './ref.ts';
+import { restartPauseMs } from './restart-pause.ts';
 import { supervise } from './supervise.ts';
+import { pictureOf, type TreePicture } from './tree-picture.ts';
+import {
+  cellsOf,
+  childrenOf,
+  isDone,
+  isLife,
+  refOfNode,
+  teamsOf,
+  type CellNode,
+  type Step,
+  type TeamNode,
+  type TreeNode,
+} from './tree-node.ts';
 
 /** How the tree reaches the threads. None of these waits. */
 export interface TreeIo {
   readonly now: () => number;
+  /** Uniform in [0, 1), for the jitter of restart pauses. */
+  readonly random: () => number;
   readonly timer: (afterMs: number, due: () => void) => () => void;
   readonly start: (start: CellStart) => void;
   readonly stop: (ref: Ref) => void;
@@ -35,49 +52,24 @@ export interface TreeIo {
   readonly workThreads: readonly string[];
 }
 
-/** Why the tree ended: asked to, or the four facts of OTP's supervisor report. */
+/** The four facts of OTP's supervisor report. */
+export interface SupervisorReport {
+  readonly supervisor: string;
+  readonly context: string;
+  readonly reason: string;
+  readonly offender: string;
+}
+
+/** Why the tree ended: asked to, or given up. */
 export type TreeOver =
   | { readonly kind: 'shutdown' }
-  | {
-      readonly kind: 'gave-up';
-      readonly supervisor: string;
-      readonly context: string;
-      readonly reason: string;
-      readonly offender: string;
-    };
-
-interface CellNode {
-  readonly kind: 'cell';
-  readonly id: string;
-  readonly path: string;
-  readonly plan: CellPlan;
-  readonly gate: number;
-  readonly thread: string;
-  readonly role: string;
-  props: unknown;
-  epoch: number;
-  owner: string | null;
-  incarnation: number;
-  status: 'stopped' | 'starting' | 'running' | 'stopping';
-  requester: Ref | null;
-  readonly watchers: Ref[];
-}
-
-interface TeamNode {
-  readonly kind: 'team';
-  readonly id: string;
-  readonly path: string;
-  readonly plan: TeamPlan;
-  readonly children: (CellNode | TeamNode)[];
-  restarts: readonly number[];
-}
-
-type Work =
-  | { readonly kind: 'start'; readonly node: CellNode }
-  | { readonly kind: 'stop'; readonly node: CellNode };
+  | ({ readonly kind: 'gave-up' } & SupervisorReport);
 
 /** Dynamic children of one team; a feed of more tables than this is refused. */
 const dynamicChildCountMax = 100_000;
+/** Bounds the wait for a start, and for the report of a brutal kill. */
+const startWithinMs = 10_000;
+const killWithinMs = 1_000;
 
 /** The supervision tree of one capture. */
 export class Tree {
@@ -88,9 +80,6 @@ export class Tree {
   readonly #gates: readonly string[];
   /** Generation of each gate. */
   readonly #generations: number[];
-  readonly #work = new Queue<Work>();
-  #waitingFor: CellNode | null = null;
-  #cancelWait: (() => void) | null = null;
   #booted: (() => void) | null = null;
   /** Nothing is started any more. */
   #closing = false;
@@ -103,13 +92,13 @@ export class Tree {
     this.#io = io;
     this.#gates = gatesOf(plan);
     this.#generations = this.#gates.map((_, gate) => io.begin(gate));
-    this.#root = this.#build(plan, plan.id) as TeamNode;
+    this.#root = this.#team(plan, plan.id, null);
   }
 
-  /** Starts all cells of the plan, left to right; `booted` is called once they have been started. */
+  /** Starts all cells of the plan; `booted` is called once they have been started, or will not be any more. */
   boot(booted: () => void): void {
     this.#booted = booted;
-    for (const node of cellsOf(this.#root)) this.#push({ kind: 'start', node });
+    this.#startTeam(this.#root);
   }
 
   /** Stops everything, right to left; `over` is called when nothing runs any more. */
@@ -117,30 +106,57 @@ export class Tree {
     if (this.#stopping) return;
     this.#stopping = true;
     this.#closing = true;
-    this.#work.clear();
-    for (const node of cellsOf(this.#root).toReversed()) this.#push({ kind: 'stop', node });
-    this.#advance();
+    if (this.#root.status === 'stopped') this.#settled(this.#root);
+    else this.#stopTeam(this.#root);
   }
 
-  /** The current address of a cell of the plan; a Fault when it has never been started. */
+  /**
+   * Ends, without waiting for any of them, all cells whose gate's word in `fences` has reached their generation: the tree's
+   * side of a fence, called whenever a fence was seen. What it was doing with them (boot, graceful stop, restart) is
+   * overtaken. Watchers outside are told; nothing below is started until {@link revive}.
+   */
+  fenced(fences: Int32Array): void {
+    for (const [gate, path] of this.#gates.entries()) {
+      const team = must(this.#teams.get(path), 'a gated team');
+      if (!team.isFenced && fences[gate]! >= this.#generations[gate]!) this.#fence(team);
+    }
+  }
+
+  /**
+   * Begins the next life of a fenced team, and of all fenceable teams below it. The caller has proof that nothing of the
+   * former life runs on any thread. A Fault when it is not fenced, or lives under a team that is.
+   */
+  revive(path: string): void {
+    const team = must(this.#teams.get(path), `team ${path}`);
+    assert(team.isFenced && team.gate >= 0, `${path} is not fenced`);
+    assert(team.team?.isFenced !== true, `a team above ${path} is fenced`);
+    for (const one of teamsOf(team)) {
+      one.isFenced = false;
+      if (one.gate >= 0) this.#generations[one.gate] = this.#io.begin(one.gate);
+    }
+    const { team: above } = team;
+    const isUp =
+      above === null ||
+      ((above.status === 'running' || above.status === 'starting') && !hasStartAhead(above, team));
+    if (isUp) this.#startTeam(team);
+  }
+
+  /** Ends the tree for a reason outside of it, e.g. a thread that cannot be kept running. */
+  giveUp(report: SupervisorReport): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    this.#io.over({ kind: 'gave-up', ...report });
+    this.#bootedOnce();
+  }
+
+  /** The address of a cell of the plan, whichever life is current; a Fault when the plan has none. */
   refOf(path: string): Ref {
-    const node = must(this.#cells.get(path), `cell ${path}`);
-    return { path, thread: node.thread, incarnation: 0 };
+    return { ...refOfNode(must(this.#cells.get(path), `cell ${path}`)), incarnation: 0 };
   }
 
-  /** Paths and statuses of all cells, in start order. */
-  list(): readonly {
-    readonly path: string;
-    readonly thread: string;
-    readonly incarnation: number;
-    readonly status: string;
-  }[] {
-    return cellsOf(this.#root).map(({ path, thread, incarnation, status }) => ({
-      path,
-      thread,
-      incarnation,
-      status,
-    }));
+  /** The tree as plain data, for inspection. */
+  inspect(): TreePicture {
+    return pictureOf(this.#root, this.#generations);
   }
 
   /** Takes a request from a shell. */
@@ -154,7 +170,7 @@ export class Tree {
         return this.#spawn(request);
       case 'StopCell': {
         const node = this.#cells.get(request.target.path);
-        if (node !== undefined && isLife(node, request.target)) this.#push({ kind: 'stop', node });
+        if (node !== undefined && isLife(node, request.target)) this.#stopCell(node);
         return;
       }
       case 'Watch':
@@ -162,73 +178,81 @@ export class Tree {
     }
   }
 
-  /** A worker thread died: each of its cells exits with ThreadLost. They have nowhere to start again: the root gives up. */
-  threadLost(thread: string, why: string): void {
-    const isNews = !this.#closing;
-    this.#closing = true;
-    for (const node of cellsOf(this.#root)) {
-      if (node.thread !== thread || node.status === 'stopped') continue;
-      this.#exited(
-        { path: node.path, thread, incarnation: node.incarnation },
-        { kind: 'thread-lost', thread },
-      );
-    }
-    if (!isNews) return;
-    this.#gaveUp({
-      supervisor: this.#root.path,
-      context: 'thread lost',
-      reason: why,
-      offender: thread,
-    });
+  /** A thread died: each of its cells exits with ThreadLost, and the ordinary rules apply. */
+  threadLost(thread: string): void {
+    const exit: Exit = { kind: 'thread-lost', thread };
+    const lost = cellsOf(this.#root).filter(
+      (node) => node.thread === thread && node.status !== 'stopped' && node.status !== 'waiting',
+    );
+    // All are down before the first decision, so that none of them is asked to stop.
+    const former = lost.map((node) => this.#down(node));
+    for (const [i, node] of lost.entries()) this.#afterExit(node, former[i]!, exit);
   }
 
-  #build(plan: PlanNode, path: string): CellNode | TeamNode {
-    if (plan.kind === 'cell') return this.#cell(plan, plan.id, path, plan.thread);
-    const team: TeamNode = { kind: 'team', id: plan.id, path, plan, children: [], restarts: [] };
+  // ── building ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #team(plan: TeamPlan, path: string, parent: TeamNode | null): TeamNode {
+    const team: TeamNode = {
+      kind: 'team',
+      id: plan.id,
+      path,
+      team: parent,
+      plan,
+      gate: this.#gates.indexOf(path),
+      children: [],
+      dynamic: new Map(),
+      status: 'stopped',
+      isFenced: false,
+      steps: [],
+      current: null,
+      restarts: [],
+      restartCount: 0,
+      escalation: null,
+      cancel: null,
+    };
     this.#teams.set(path, team);
-    for (const child of plan.children) {
-      if (child.kind === 'cell' && child.many?.dynamic === true) continue;
-      if (child.kind === 'cell' && child.many !== undefined) {
-        for (const thread of this.#io.workThreads) {
-          const id = `${child.id}:${thread}`;
-          team.children.push(this.#cell(child, id, `${path}/${id}`, thread));
-        }
-        continue;
-      }
-      team.children.push(this.#build(child, `${path}/${child.id}`));
-    }
+    for (const child of plan.children) this.#add(child, team);
     return team;
   }
 
-  #cell(plan: CellPlan, id: string, path: string, thread: string): CellNode {
+  #add(plan: PlanNode, team: TeamNode): void {
+    if (plan.kind === 'team') {
+      team.children.push(this.#team(plan, `${team.path}/${plan.id}`, team));
+    } else if (plan.many === undefined) {
+      team.children.push(this.#cell(plan, plan.id, team, plan.thread));
+    } else if (!plan.many.dynamic) {
+      for (const thread of this.#io.workThreads)
+        team.children.push(this.#cell(plan, `${plan.id}:${thread}`, team, thread));
+    }
+  }
+
+  #cell(plan: CellPlan, id: string, team: TeamNode, thread: string): CellNode {
+    const path = `${team.path}/${id}`;
     const node: CellNode = {
       kind: 'cell',
       id,
       path,
+      team,
       plan,
-      gate: this.#gateOf(path),
+      gate: this.#gates.findLastIndex((gated) => path.startsWith(`${gated}/`)),
       thread: thread === 'work' ? must(this.#io.workThreads[0], 'a work thread') : thread,
       role: plan.role,
+      isDynamic: plan.many?.dynamic === true,
       props: undefined,
       epoch: 0,
       owner: null,
+      requester: null,
       incarnation: 0,
       status: 'stopped',
-      requester: null,
+      startCount: 0,
       watchers: [],
+      cancel: null,
     };
     this.#cells.set(path, node);
     return node;
   }
 
-  /** The nearest gated team above `path`. */
-  #gateOf(path: string): number {
-    return this.#gates.findLastIndex((team) => path.startsWith(`${team}/`));
-  }
-
-  #lifeOf(node: CellNode): GateLife {
-    return { gate: node.gate, generation: must(this.#generations[node.gate], 'a gate') };
-  }
+  // ── requests ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #spawn(request: Extract<TreeRequest, { kind: 'Spawn' }>): void {
     const team = this.#teams.get(request.team);
@@ -236,23 +260,25 @@ export class Tree {
       (child): child is CellPlan =>
         child.kind === 'cell' && child.role === request.role && child.many?.dynamic === true,
     );
-    const path = `${request.team}/${request.id}`;
-    const refuse = (why: string): void => {
-      const exit: Exit = { kind: 'fault', message: why, stack: '' };
+    const refuse = (exit: Exit): void =>
       this.#io.signal(request.requester, { kind: 'ChildRefused', id: request.id, exit });
-    };
+    const fault = (message: string): void => refuse({ kind: 'fault', message, stack: '' });
     if (team === undefined || plan === undefined)
-      return refuse(`no place for ${request.role} under ${request.team}`);
-    if (this.#closing) return refuse('the tree is stopping');
-    if (this.#cells.has(path)) return refuse(`${path} runs already`);
-    if (team.children.length >= dynamicChildCountMax) return refuse(`${request.team} is full`);
-    const node = this.#cell(plan, request.id, path, request.thread);
+      return fault(`no place for ${request.role} under ${request.team}`);
+    if (this.#closing) return fault('the tree is stopping');
+    if (this.#isBelowFence(team)) return refuse({ kind: 'fenced' });
+    if (team.status !== 'running' && team.status !== 'starting')
+      return fault(`${team.path} is ${team.status}`);
+    if (this.#cells.has(`${team.path}/${request.id}`))
+      return fault(`${team.path}/${request.id} runs already`);
+    if (team.dynamic.size >= dynamicChildCountMax) return fault(`${team.path} is full`);
+    const node = this.#cell(plan, request.id, team, request.thread);
     node.props = request.props;
     node.epoch = request.epoch;
     node.owner = request.owner;
     node.requester = request.requester;
-    team.children.push(node);
-    this.#push({ kind: 'start', node });
+    team.dynamic.set(node.id, node);
+    this.#startCell(node);
   }
 
   #watch(watcher: Ref, target: Ref): void {
@@ -267,110 +293,208 @@ export class Tree {
     else node.watchers[known] = watcher;
   }
 
-  #push(work: Work): void {
-    this.#work.push(work);
-    this.#advance();
+  #started(ref: Ref): void {
+    const node = this.#cells.get(ref.path);
+    if (node === undefined || !isLife(node, ref) || node.status !== 'starting') return;
+    node.status = 'running';
+    this.#dropTimer(node);
+    if (node.requester !== null)
+      this.#io.signal(node.requester, { kind: 'ChildStarted', id: node.id, ref });
+    this.#advance(node.team);
   }
 
-  /** Performs the next steps until one of them must be waited for. */
-  #advance(): void {
-    while (this.#waitingFor === null) {
-      const work = this.#work.shift();
-      if (work === undefined) {
-        if (this.#stopping && !this.#isOver) {
-          this.#isOver = true;
-          this.#io.over({ kind: 'shutdown' });
-        }
-        this.#booted?.();
-        this.#booted = null;
-        return;
-      }
-      if (work.kind === 'start') this.#startNode(work.node);
-      else this.#stopNode(work.node);
-    }
+  #exited(ref: Ref, exit: Exit): void {
+    const node = this.#cells.get(ref.path);
+    if (node === undefined || !isLife(node, ref)) return;
+    if (node.status === 'stopped' || node.status === 'waiting') return;
+    this.#afterExit(node, this.#down(node), exit);
   }
 
-  #startNode(node: CellNode): void {
-    if (node.status !== 'stopped' || this.#cells.get(node.path) !== node) return;
+  // ── one node ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #start(node: TreeNode): void {
+    if (node.kind === 'cell') this.#startCell(node);
+    else this.#startTeam(node);
+  }
+
+  #startCell(node: CellNode): void {
+    const mayStart = node.status === 'stopped' || node.status === 'waiting';
+    if (!mayStart || this.#closing || this.#cells.get(node.path) !== node) return;
     node.status = 'starting';
     node.incarnation = ++this.#lives;
-    this.#waitFor(node, 10_000);
+    node.startCount++;
+    this.#bound(node, startWithinMs);
     this.#io.start({
-      ref: { path: node.path, thread: node.thread, incarnation: node.incarnation },
+      ref: refOfNode(node),
       role: node.role,
       props: node.requester === null ? this.#io.props(node.path) : node.props,
       mailbox: node.plan.mailbox,
       epoch: node.epoch,
       owner: node.owner,
-      life: this.#lifeOf(node),
+      life: { gate: node.gate, generation: must(this.#generations[node.gate], 'a gate') },
     });
   }
 
-  #stopNode(node: CellNode): void {
-    if (node.status !== 'running') return;
+  #startTeam(team: TeamNode): void {
+    const mayStart = team.status === 'stopped' || team.status === 'waiting';
+    if (!mayStart || this.#closing || team.isFenced) return;
+    team.status = 'starting';
+    team.restarts = [];
+    team.steps = team.children.map((child) => ({ kind: 'start', child }));
+    this.#advance(team);
+  }
+
+  #stopCell(node: CellNode): void {
+    if (node.status === 'waiting') this.#down(node);
+    if (node.status !== 'starting' && node.status !== 'running') return;
     node.status = 'stopping';
-    this.#waitFor(node, node.plan.stopWithinMs);
-    this.#io.stop({ path: node.path, thread: node.thread, incarnation: node.incarnation });
+    const { stopWithinMs } = node.plan;
+    this.#bound(node, stopWithinMs === 'brutal' ? killWithinMs : stopWithinMs);
+    if (stopWithinMs === 'brutal') this.#io.kill(refOfNode(node));
+    else this.#io.stop(refOfNode(node));
   }
 
-  /** Bounds the wait for a start or a stop; a cell that takes longer is killed. */
-  #waitFor(node: CellNode, withinMs: number): void {
-    this.#waitingFor = node;
-    this.#cancelWait = this.#io.timer(withinMs, () => {
+  #stopTeam(team: TeamNode): void {
+    if (team.status === 'stopping') return;
+    if (team.status === 'waiting') this.#dropTimer(team);
+    if (team.current?.kind === 'pause') this.#dropTimer(team);
+    team.status = 'stopping';
+    team.current = null;
+    // Dynamic children started last, and side by side: so they stop.
+    team.steps = [
+      { kind: 'stop', children: [...team.dynamic.values()] },
+      ...team.children.toReversed().map((child): Step => ({ kind: 'stop', children: [child] })),
+    ];
+    this.#advance(team);
+  }
+
+  #bound(node: CellNode, withinMs: number): void {
+    this.#dropTimer(node);
+    node.cancel = this.#io.timer(withinMs, () => {
+      node.cancel = null;
       this.#io.log('warn', 'cell-killed', { path: node.path, status: node.status, withinMs });
-      const ref = { path: node.path, thread: node.thread, incarnation: node.incarnation };
-      this.#io.kill(ref);
+      this.#io.kill(refOfNode(node));
       // Its thread may be stuck: do not wait for the report.
-      this.#exited(ref, { kind: 'killed' });
+      this.#afterExit(node, this.#down(node), { kind: 'killed' });
     });
   }
 
-  #waited(node: CellNode): void {
-    if (this.#waitingFor !== node) return;
-    this.#cancelWait?.();
-    this.#waitingFor = null;
-    this.#cancelWait = null;
+  #dropTimer(node: TreeNode): void {
+    node.cancel?.();
+    node.cancel = null;
   }
 
-  #started(ref: Ref): void {
-    const node = this.#cells.get(ref.path);
-    if (node === undefined || !isLife(node, ref) || node.status !== 'starting') return;
-    node.status = 'running';
-    this.#waited(node);
-    if (node.requester !== null)
-      this.#io.signal(node.requester, { kind: 'ChildStarted', id: node.id, ref });
-    this.#advance();
-  }
-
-  #exited(ref: Ref, exit: Exit): void {
-    const node = this.#cells.get(ref.path);
-    if (node === undefined || !isLife(node, ref) || node.status === 'stopped') return;
-    const asked = node.status === 'stopping';
-    const isStillborn = node.status === 'starting';
+  /** Marks a cell stopped; answers what it was. */
+  #down(node: CellNode): CellNode['status'] {
+    const former = node.status;
     node.status = 'stopped';
-    this.#waited(node);
+    this.#dropTimer(node);
+    return former;
+  }
+
+  #afterExit(node: CellNode, former: CellNode['status'], exit: Exit): void {
+    this.#tellOfEnd(node, former, exit);
+    const { team } = node;
+    const isAsked = former === 'stopping' || this.#closing || team.status === 'stopping';
+    if (isAsked) this.#forgetDynamic(node);
+    else if (!hasStartAhead(team, node)) this.#supervise(team, node, exit);
+    this.#advance(team);
+  }
+
+  #tellOfEnd(node: CellNode, former: CellNode['status'], exit: Exit): void {
+    const ref = refOfNode(node);
     for (const watcher of node.watchers.splice(0)) {
       this.#io.signal(watcher, { kind: 'Terminated', ref, exit });
     }
-    if (isStillborn && node.requester !== null)
+    if (former === 'starting' && node.requester !== null)
       this.#io.signal(node.requester, { kind: 'ChildRefused', id: node.id, exit });
-    if (asked || this.#closing) {
-      if (node.plan.many?.dynamic === true) this.#forget(node);
-    } else this.#supervise(must(this.#teams.get(parentOf(ref.path)), 'team'), node, exit);
-    this.#advance();
   }
 
-  #supervise(team: TeamNode, child: CellNode | TeamNode, exit: Exit): void {
+  #forgetDynamic(node: CellNode): void {
+    if (!node.isDynamic) return;
+    this.#cells.delete(node.path);
+    node.team.dynamic.delete(node.id);
+  }
+
+  // ── one team ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Goes on with a team's steps until one of them must be waited for. */
+  #advance(team: TeamNode): void {
+    if (team.current !== null && isDone(team.current)) team.current = null;
+    while (team.current === null) {
+      const step = team.steps.shift();
+      if (step === undefined) return this.#settled(team);
+      if (this.#closing && step.kind !== 'stop') continue;
+      team.current = step;
+      if (step.kind === 'start') this.#start(step.child);
+      else if (step.kind === 'stop') for (const child of step.children) this.#stopNode(child);
+      else this.#pause(team, step.ms);
+      // What was called may have gone on with the steps itself.
+      if (team.current === step && isDone(step)) team.current = null;
+      else if (team.current !== null) return;
+    }
+  }
+
+  #stopNode(node: TreeNode): void {
+    if (node.status === 'stopped') return;
+    if (node.kind === 'cell') this.#stopCell(node);
+    else this.#stopTeam(node);
+  }
+
+  #pause(team: TeamNode, ms: number): void {
+    team.cancel = this.#io.timer(ms, () => {
+      team.cancel = null;
+      team.current = null;
+      this.#advance(team);
+    });
+  }
+
+  /** A team has nothing to do any more: it is up, or down. */
+  #settled(team: TeamNode): void {
+    if (team.status === 'starting') {
+      team.status = 'running';
+      if (team.team === null) this.#bootedOnce();
+      else this.#advance(team.team);
+      return;
+    }
+    if (team.status !== 'stopping' && !(team.status === 'stopped' && team === this.#root)) return;
+    team.status = 'stopped';
+    const { team: above, escalation } = team;
+    team.escalation = null;
+    if (above === null) return this.#rootStopped();
+    const isNews = escalation !== null && !this.#closing && above.status !== 'stopping';
+    if (isNews && !hasStartAhead(above, team)) this.#supervise(above, team, escalation);
+    this.#advance(above);
+  }
+
+  #rootStopped(): void {
+    this.#bootedOnce();
+    if (!this.#stopping || this.#isOver) return;
+    this.#isOver = true;
+    this.#io.over({ kind: 'shutdown' });
+  }
+
+  #bootedOnce(): void {
+    const booted = this.#booted;
+    this.#booted = null;
+    booted?.();
+  }
+
+  // ── decisions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #supervise(team: TeamNode, child: TreeNode, exit: Exit): void {
+    const isAlone = team.plan.strategy === 'one_for_one';
     const decision = supervise(
       {
         strategy: team.plan.strategy,
         intensity: team.plan.intensity,
         periodMs: team.plan.periodMs,
         restarts: team.restarts,
-        children: team.children.map((other) => ({
+        // Only this child counts under one_for_one: ten thousand siblings are not looked at.
+        children: (isAlone ? [child] : childrenOf(team)).map((other) => ({
           id: other.id,
           restart: other.kind === 'cell' ? other.plan.restart : 'permanent',
-          running: cellsOf(other).some((cell) => cell.status !== 'stopped'),
+          running: other.status !== 'stopped',
         })),
       },
       child.id,
@@ -378,74 +502,107 @@ export class Tree {
       this.#io.now(),
     );
     team.restarts = decision.restarts;
-    this.#io.log(decision.start.length > 0 ? 'warn' : 'info', 'child-exited', {
-      supervisor: team.path,
+    this.#io.log(decision.start.length > 0 || decision.giveUp ? 'warn' : 'info', 'child-exited', {
+      ...reportOf(team, child, exit),
       context: decision.giveUp ? 'intensity exceeded' : 'child terminated',
-      reason: exitText(exit),
-      offender: child.path,
     });
     if (decision.giveUp) return this.#giveUp(team, child, exit);
-    this.#replace(team, decision.stop, decision.start);
+    const find = (id: string): TreeNode => must(childOf(team, id), id);
+    const [stop, start] = [decision.stop.map(find), decision.start.map(find)];
     for (const id of decision.forget) {
-      const node = team.children.find((other) => other.id === id);
-      if (node?.kind === 'cell' && node.status === 'stopped') this.#forget(node);
+      const node = find(id);
+      if (node.kind === 'cell' && node.status === 'stopped') this.#forgetDynamic(node);
     }
+    if (start.length === 0) return;
+    team.restartCount++;
+    const pauseMs = restartPauseMs(team.plan, team.restarts.length, this.#io.random());
+    if (isAlone) this.#restart(must(start[0], 'the child'), pauseMs);
+    else this.#replace(team, { stop, start, pauseMs });
   }
 
-  #replace(team: TeamNode, stop: readonly string[], start: readonly string[]): void {
-    for (const id of stop) {
-      for (const node of cellsOf(must(childOf(team, id), id)).toReversed())
-        this.#work.push({ kind: 'stop', node });
-    }
-    for (const id of start) {
-      const child = must(childOf(team, id), id);
-      // Dynamic children below a restarted team are started again by their owners, not by us.
-      for (const node of cellsOf(child)) {
-        if (node.plan.many?.dynamic !== true || node === child)
-          this.#work.push({ kind: 'start', node });
-      }
-    }
+  /** Starts one child again without touching what its team is doing. */
+  #restart(node: TreeNode, pauseMs: number): void {
+    if (pauseMs === 0) return this.#start(node);
+    node.status = 'waiting';
+    node.cancel = this.#io.timer(pauseMs, () => {
+      node.cancel = null;
+      this.#start(node);
+    });
   }
 
-  #giveUp(team: TeamNode, child: CellNode | TeamNode, exit: Exit): void {
+  #replace(
+    team: TeamNode,
+    plan: {
+      readonly stop: readonly TreeNode[];
+      readonly start: readonly TreeNode[];
+      readonly pauseMs: number;
+    },
+  ): void {
+    const { stop, start, pauseMs } = plan;
+    // Starts that a former decision left for later would come before their left neighbours.
+    team.steps = team.steps.filter((step) => step.kind !== 'start' || !start.includes(step.child));
+    for (const child of stop) team.steps.push({ kind: 'stop', children: [child] });
+    if (pauseMs > 0) team.steps.push({ kind: 'pause', ms: pauseMs });
+    for (const child of start) team.steps.push({ kind: 'start', child });
+  }
+
+  #giveUp(team: TeamNode, child: TreeNode, exit: Exit): void {
     if (team === this.#root) {
-      return this.#gaveUp({
-        supervisor: team.path,
-        context: 'intensity exceeded',
-        reason: exitText(exit),
-        offender: child.path,
-      });
+      this.giveUp({ ...reportOf(team, child, exit), context: 'intensity exceeded' });
+      return;
     }
-    for (const node of cellsOf(team).toReversed()) this.#work.push({ kind: 'stop', node });
-    team.restarts = [];
-    const above = must(this.#teams.get(parentOf(team.path)), 'parent team');
-    this.#supervise(above, team, exit);
+    team.escalation = exit;
+    this.#stopTeam(team);
   }
 
-  /** The cells that still run are stopped by `shutdown`. */
-  #gaveUp(facts: Omit<Extract<TreeOver, { kind: 'gave-up' }>, 'kind'>): void {
-    this.#closing = true;
-    this.#work.clear();
-    this.#io.over({ kind: 'gave-up', ...facts });
+  // ── fences ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #fence(fenced: TeamNode): void {
+    const exit: Exit = { kind: 'fenced' };
+    const inside = `${fenced.path}/`;
+    const teams = teamsOf(fenced);
+    for (const team of teams) {
+      this.#dropTimer(team);
+      team.status = 'stopped';
+      team.isFenced = true;
+      team.steps = [];
+      team.current = null;
+      team.restarts = [];
+      team.escalation = null;
+    }
+    for (const node of cellsOf(fenced)) {
+      const former = this.#down(node);
+      if (former !== 'stopped') {
+        // Who was fenced too hears nothing.
+        const outside = node.watchers.filter((watcher) => !watcher.path.startsWith(inside));
+        node.watchers.splice(0, Infinity, ...outside);
+        this.#tellOfEnd(node, former, exit);
+      }
+      this.#forgetDynamic(node);
+    }
+    if (fenced.team === null) this.#rootStopped();
+    else this.#advance(fenced.team);
   }
 
-  #forget(node: CellNode): void {
-    assert(node.status === 'stopped', 'only a stopped cell is forgotten');
-    this.#cells.delete(node.path);
-    const team = must(this.#teams.get(parentOf(node.path)), 'team');
-    const index = team.children.indexOf(node);
-    if (index >= 0) team.children.splice(index, 1);
+  #isBelowFence(team: TeamNode | null): boolean {
+    return team !== null && (team.isFenced || this.#isBelowFence(team.team));
   }
 }
 
-function isLife(node: CellNode, ref: Ref): boolean {
-  return ref.incarnation === 0 || ref.incarnation === node.incarnation;
+function childOf(team: TeamNode, id: string): TreeNode | undefined {
+  return team.dynamic.get(id) ?? team.children.find((child) => child.id === id);
 }
 
-function childOf(team: TeamNode, id: string): CellNode | TeamNode | undefined {
-  return team.children.find((child) => child.id === idOf(id));
+/** Whether a decision taken before will start the child anyway. */
+function hasStartAhead(team: TeamNode, child: TreeNode): boolean {
+  return team.steps.some((step) => step.kind === 'start' && step.child === child);
 }
 
-function cellsOf(node: CellNode | TeamNode): CellNode[] {
-  return node.kind === 'cell' ? [node] : node.children.flatMap(cellsOf);
+function reportOf(team: TeamNode, child: TreeNode, exit: Exit): SupervisorReport {
+  return {
+    supervisor: team.path,
+    context: 'child terminated',
+    reason: exitText(exit),
+    offender: child.path,
+  };
 }

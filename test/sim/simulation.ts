@@ -127,6 +127,7 @@ export class Simulation {
     };
     return new Tree(plan, {
       now: () => world.now,
+      random: world.random,
       timer: (afterMs, due) => world.after(afterMs, due),
       begin: () => 1,
       workThreads,

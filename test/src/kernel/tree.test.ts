@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CellStart } from '#src/kernel/host.ts';
+import type { CellStart, GateLife } from '#src/kernel/host.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import type { CellPlan, TeamPlan } from '#src/kernel/plan.ts';
 import type { Ref } from '#src/kernel/ref.ts';
@@ -41,6 +41,9 @@ class Stage {
   readonly overs: TreeOver[] = [];
   readonly refs = new Map<string, Ref>();
   readonly timers = new Set<() => void>();
+  readonly timeouts: number[] = [];
+  readonly lives: GateLife[] = [];
+  readonly #generations = [0, 0];
   readonly tree: Tree;
   now = 0;
   isBooted = false;
@@ -48,12 +51,15 @@ class Stage {
   constructor(plan: TeamPlan) {
     this.tree = new Tree(plan, {
       now: () => this.now,
-      timer: (_afterMs, due) => {
+      random: () => 0.5,
+      timer: (afterMs, due) => {
         this.timers.add(due);
+        this.timeouts.push(afterMs);
         return () => this.timers.delete(due);
       },
       start: (start: CellStart) => {
         this.refs.set(start.ref.path, start.ref);
+        this.lives.push(start.life);
         this.calls.push(`start ${start.ref.path}`);
       },
       stop: (ref) => this.calls.push(`stop ${ref.path}`),
@@ -62,7 +68,11 @@ class Stage {
       log: () => {},
       over: (over) => this.overs.push(over),
       props: () => ({}),
-      begin: () => 1,
+      begin: (gate) => {
+        const generation = (this.#generations[gate] ?? 0) + 1;
+        this.#generations[gate] = generation;
+        return generation;
+      },
       workThreads: ['work-1', 'work-2'],
     });
   }
@@ -104,11 +114,11 @@ class Stage {
     }
   }
 
-  spawn(id: string): void {
+  spawn(id: string, under = 'root/pool'): void {
     this.tree.request({
       kind: 'Spawn',
       requester: { path: 'root/a', thread: 'main', incarnation: 1 },
-      team: 'root/pool',
+      team: under,
       id,
       role: 'job',
       props: {},
@@ -173,7 +183,7 @@ test('a report about an earlier life changes nothing', () => {
   stage.settle();
   stage.crash('root/a', old);
   assert.deepEqual(stage.calls, []);
-  assert.equal(stage.tree.list()[0]!.status, 'running');
+  assert.equal(stage.tree.inspect().children![0]!.status, 'running');
 });
 
 test('a dynamic child is announced to who asked, ends for good, and its successor has another address', () => {
@@ -232,12 +242,13 @@ test('a cell that does not stop in time is killed, and the rest goes on stopping
 
 test('a shutdown during the boot stops what has started and starts nothing more', () => {
   const stage = new Stage(team('root', [cell('a'), cell('b'), cell('c')]));
-  stage.tree.boot(() => {});
+  stage.tree.boot(() => {
+    stage.isBooted = true;
+  });
   stage.answer('start root/a');
   stage.tree.shutdown();
-  assert.deepEqual(stage.calls, ['start root/a', 'start root/b']);
-  stage.answer('start root/b');
-  assert.deepEqual(stage.settle().slice(2), ['stop root/b', 'stop root/a']);
+  assert.deepEqual(stage.settle(), ['start root/a', 'start root/b', 'stop root/b', 'stop root/a']);
+  assert.equal(stage.isBooted, true);
   assert.deepEqual(stage.overs, [{ kind: 'shutdown' }]);
 });
 
@@ -264,21 +275,164 @@ test('a root above its intensity gives up with the four facts; what still runs i
   assert.deepEqual(stage.overs.at(-1), { kind: 'shutdown' });
 });
 
-test('a lost thread ends its cells and the tree, once; shutdown does not wait for them', () => {
+test('a lost thread ends its cells, which start again there as after any crash', () => {
   const many = cell('w', { thread: 'work', many: { per: 'thread', dynamic: false } });
-  const stage = new Stage(team('root', [cell('a'), many]));
+  const stage = new Stage(team('root', [cell('a'), many, pool]));
   stage.boot();
-  stage.tree.request({
-    kind: 'Watch',
-    watcher: stage.ref('root/a'),
-    target: stage.ref('root/w:work-1'),
-  });
-  stage.tree.threadLost('work-1', 'out of memory');
-  assert.equal(stage.signals[0]![1].kind, 'Terminated');
-  stage.tree.threadLost('work-2', 'out of memory');
-  const facts = { supervisor: 'root', context: 'thread lost', reason: 'out of memory' };
-  assert.deepEqual(stage.overs, [{ kind: 'gave-up', ...facts, offender: 'work-1' }]);
+  stage.spawn('job:1');
+  stage.settle();
+  stage.signals.length = 0;
+  for (const path of ['root/w:work-1', 'root/w:work-2', 'root/pool/job:1'])
+    stage.tree.request({
+      kind: 'Watch',
+      watcher: stage.ref('root/a'),
+      target: stage.ref(path),
+    });
+  stage.tree.threadLost('work-2');
+  assert.deepEqual(
+    stage.signals.map(
+      ([, signal]) => signal.kind === 'Terminated' && [signal.ref.path, signal.exit],
+    ),
+    [
+      ['root/w:work-2', { kind: 'thread-lost', thread: 'work-2' }],
+      ['root/pool/job:1', { kind: 'thread-lost', thread: 'work-2' }],
+    ],
+  );
+  assert.deepEqual(stage.settle(), ['start root/w:work-2']);
+  stage.spawn('job:1');
+  assert.deepEqual(stage.settle(), ['start root/pool/job:1']);
+});
+
+test('cells of one group that die with their thread are one restart', () => {
+  const cells = [cell('a'), cell('b', { thread: 'x' }), cell('c', { thread: 'x' })];
+  const stage = new Stage(team('root', cells, { strategy: 'rest_for_one', intensity: 1 }));
+  stage.boot();
+  stage.tree.threadLost('x');
+  assert.deepEqual(stage.settle(), ['start root/b', 'start root/c']);
+  assert.deepEqual(stage.overs, []);
+});
+
+test('a slow start holds up its own team, and no other', () => {
+  const slow = team('slow', [cell('a'), cell('b')]);
+  const stage = new Stage(team('root', [slow, pool], { strategy: 'one_for_one' }));
+  stage.boot();
+  stage.crash('root/slow/a');
+  assert.deepEqual(stage.calls, ['start root/slow/a']);
+  for (const id of ['job:1', 'job:2', 'job:3']) stage.spawn(id);
+  assert.deepEqual(stage.calls.slice(1), [
+    'start root/pool/job:1',
+    'start root/pool/job:2',
+    'start root/pool/job:3',
+  ]);
+});
+
+test('restarts but the first wait, longer each time, with jitter; a stop ends the wait', () => {
+  const stage = new Stage(team('root', [cell('a')], { intensity: 5, periodMs: 60_000 }));
+  stage.boot();
+  const waits: number[] = [];
+  for (let i = 0; i < 4; i++) {
+    stage.crash('root/a');
+    const pause = stage.timeouts.at(-1)!;
+    if (stage.calls.length === 0) {
+      waits.push(pause);
+      stage.fireTimers();
+    }
+    stage.settle();
+  }
+  assert.deepEqual(waits, [7.5, 15, 30]);
+  stage.crash('root/a');
   stage.tree.shutdown();
+  assert.deepEqual([stage.calls, stage.timers.size], [[], 0]);
+  assert.deepEqual(stage.overs, [{ kind: 'shutdown' }]);
+});
+
+test('a brutal child is killed without being asked', () => {
+  const stage = new Stage(team('root', [cell('a', { stopWithinMs: 'brutal' })]));
+  stage.boot();
+  stage.tree.shutdown();
+  assert.deepEqual(stage.calls, ['kill root/a']);
+  stage.crash('root/a');
+  assert.deepEqual(stage.overs, [{ kind: 'shutdown' }]);
+});
+
+const gated = team('w', [cell('b'), cell('c'), pool], { gate: true });
+
+/** The words of gates 0 (root) and 1. */
+function words(root: number, inner: number): Int32Array {
+  return Int32Array.of(root, inner);
+}
+
+test('a fence ends its subtree at once, tells who watches from outside, and starts nothing below', () => {
+  const stage = new Stage(team('root', [cell('a'), gated]));
+  stage.boot();
+  stage.spawn('job:1', 'root/w/pool');
+  stage.settle();
+  stage.signals.length = 0;
+  const target = stage.ref('root/w/pool/job:1');
+  for (const path of ['root/a', 'root/w/b'])
+    stage.tree.request({ kind: 'Watch', watcher: stage.ref(path), target });
+  stage.tree.fenced(words(0, 1));
+  stage.tree.fenced(words(0, 1));
+  assert.deepEqual(
+    stage.signals.map(([path, signal]) => [path, signal.kind]),
+    [['root/a', 'Terminated']],
+  );
+  stage.spawn('job:2', 'root/w/pool');
+  const refused = stage.signals.at(-1)![1];
+  assert.deepEqual(refused.kind === 'ChildRefused' && refused.exit, { kind: 'fenced' });
+  stage.crash('root/w/b');
+  assert.deepEqual([stage.calls, stage.timers.size], [[], 0]);
+  stage.tree.revive('root/w');
+  assert.deepEqual(stage.settle(), ['start root/w/b', 'start root/w/c']);
+  assert.deepEqual(stage.lives.at(-1), { gate: 1, generation: 2 });
+  assert.throws(() => stage.tree.revive('root/w'), /not fenced/);
+});
+
+test('a fence during the boot lets the boot go on without the subtree', () => {
+  const stage = new Stage(team('root', [gated, cell('z')]));
+  stage.tree.boot(() => {
+    stage.isBooted = true;
+  });
+  assert.deepEqual(stage.calls.splice(0), ['start root/w/b']);
+  stage.tree.fenced(words(0, 1));
+  assert.deepEqual(stage.settle(), ['start root/z']);
+  assert.equal(stage.isBooted, true);
+});
+
+test('a graceful stop overtaken by a fence is a fence (spec/03 3g.9)', () => {
+  const stage = new Stage(team('root', [cell('a'), gated]));
+  stage.boot();
+  stage.tree.shutdown();
+  assert.deepEqual(stage.calls.splice(0), ['stop root/w/c']);
+  stage.tree.fenced(words(0, 1));
   assert.deepEqual(stage.settle(), ['stop root/a']);
-  assert.deepEqual(stage.overs.at(-1), { kind: 'shutdown' });
+  assert.deepEqual(stage.overs, [{ kind: 'shutdown' }]);
+});
+
+test('a restart in progress is overtaken by a fence, and a restart above does not un-fence', () => {
+  const stage = new Stage(team('root', [cell('a'), gated], { strategy: 'rest_for_one' }));
+  stage.boot();
+  stage.crash('root/a');
+  assert.deepEqual(stage.calls.splice(0), ['stop root/w/c']);
+  stage.tree.fenced(words(0, 1));
+  assert.deepEqual(stage.settle(), ['start root/a']);
+  stage.tree.revive('root/w');
+  assert.deepEqual(stage.settle(), ['start root/w/b', 'start root/w/c']);
+});
+
+test('a fenced root comes back whole, under new generations of every gate', () => {
+  const stage = new Stage(team('root', [cell('a'), gated]));
+  stage.boot();
+  stage.tree.fenced(words(1, 1));
+  assert.deepEqual(
+    stage.tree.inspect().children!.map(({ status }) => status),
+    ['stopped', 'stopped'],
+  );
+  assert.throws(() => stage.tree.revive('root/w'), /above/);
+  stage.tree.revive('root');
+  assert.deepEqual(stage.settle(), ['start root/a', 'start root/w/b', 'start root/w/c']);
+  assert.deepEqual(stage.lives.slice(-2), [
+    { gate: 1, generation: 2 },
+    { gate: 1, generation: 2 },
+  ]);
 });

@@ -1,0 +1,101 @@
+/** What the supervision tree keeps of each node; only `tree.ts` changes it. */
+import type { Exit } from './exit.ts';
+import type { CellPlan, TeamPlan } from './plan.ts';
+import type { Ref } from './ref.ts';
+
+/** A cell of the tree, running or not. */
+export interface CellNode {
+  readonly kind: 'cell';
+  readonly id: string;
+  readonly path: string;
+  readonly team: TeamNode;
+  readonly plan: CellPlan;
+  readonly gate: number;
+  readonly thread: string;
+  readonly role: string;
+  readonly isDynamic: boolean;
+  props: unknown;
+  epoch: number;
+  owner: string | null;
+  requester: Ref | null;
+  incarnation: number;
+  /** `waiting`: until its restart pause is over. */
+  status: 'stopped' | 'waiting' | 'starting' | 'running' | 'stopping';
+  /** Starts so far. */
+  startCount: number;
+  readonly watchers: Ref[];
+  /** Drops the timer that bounds its present status. */
+  cancel: (() => void) | null;
+}
+
+/** A supervisor of the tree. */
+export interface TeamNode {
+  readonly kind: 'team';
+  readonly id: string;
+  readonly path: string;
+  readonly team: TeamNode | null;
+  readonly plan: TeamPlan;
+  /** Its own gate, or -1 when it has none. */
+  readonly gate: number;
+  /** Children of the plan, in start order. */
+  readonly children: TreeNode[];
+  /** Children started on demand, in start order. */
+  readonly dynamic: Map<string, CellNode>;
+  status: 'stopped' | 'waiting' | 'starting' | 'running' | 'stopping';
+  /** Fenced: nothing below it runs or starts until the tree revives it. */
+  isFenced: boolean;
+  /** What it does one after the other; start order and stop order hold within one team only. */
+  steps: Step[];
+  current: Step | null;
+  restarts: readonly number[];
+  restartCount: number;
+  /** Set while it stops because it gave up: it exits to its own supervisor then. */
+  escalation: Exit | null;
+  cancel: (() => void) | null;
+}
+
+/** Any node. */
+export type TreeNode = CellNode | TeamNode;
+
+/** One thing a supervisor does, and waits for. */
+export type Step =
+  | { readonly kind: 'start'; readonly child: TreeNode }
+  | { readonly kind: 'stop'; readonly children: readonly TreeNode[] }
+  | { readonly kind: 'pause'; readonly ms: number };
+
+/** Children in start order, the dynamic ones last. */
+export function childrenOf(team: TeamNode): readonly TreeNode[] {
+  return team.dynamic.size === 0 ? team.children : [...team.children, ...team.dynamic.values()];
+}
+
+/** All cells at or below a node, in start order. */
+export function cellsOf(node: TreeNode): readonly CellNode[] {
+  return node.kind === 'cell' ? [node] : childrenOf(node).flatMap(cellsOf);
+}
+
+/** All teams at or below a team, itself first. */
+export function teamsOf(team: TeamNode): readonly TeamNode[] {
+  return [team, ...team.children.flatMap((child) => (child.kind === 'team' ? teamsOf(child) : []))];
+}
+
+/** Whether `ref` means the present life of `node`. */
+export function isLife(node: CellNode, ref: Ref): boolean {
+  return ref.incarnation === 0 || ref.incarnation === node.incarnation;
+}
+
+/** The address of the present life. */
+export function refOfNode(node: CellNode): Ref {
+  return { path: node.path, thread: node.thread, incarnation: node.incarnation };
+}
+
+/** Whether a step has nothing left to wait for. */
+export function isDone(step: Step): boolean {
+  switch (step.kind) {
+    case 'start':
+      return step.child.status === 'running' || step.child.status === 'stopped';
+    case 'stop':
+      return step.children.every((child) => child.status === 'stopped');
+    case 'pause':
+      return false;
+  }
+}
