@@ -4,13 +4,13 @@
  */
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
-import type { Remote } from 'comlink';
+import { Worker } from 'node:worker_threads';
 import { plan } from '#actors/plan.ts';
 import { roles } from '#actors/roles.ts';
-import { must } from '#src/base/assert.ts';
+import { assert } from '#src/base/assert.ts';
 import { ok } from '#src/base/failure.ts';
 import type { Message } from '#src/kernel/message.ts';
-import { checkPlan, gatesOf } from '#src/kernel/plan.ts';
+import { checkPlan, gatesOf, threadsOf } from '#src/kernel/plan.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { Shell, type CellOverview } from '#src/kernel/shell.ts';
 import { Tree, type TreeOver } from '#src/kernel/tree.ts';
@@ -18,26 +18,41 @@ import type { Log } from '#src/ports/log.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
-import type { ThreadControl } from './control.ts';
+import { Batch } from './batch.ts';
+import { perform, type ThreadCommand, type ThreadStats } from './control.ts';
+import { proveFence, type FenceProof } from './fence-proof.ts';
 import { Gate } from './gate.ts';
-import { Link } from './link.ts';
+import { inspectionOf, type Inspection } from './inspection.ts';
 import { openLog } from './log.ts';
 import { openPorts } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
 import { ThreadHost, type AnyPort } from './thread-host.ts';
-import { startThreads, type RunningThread } from './threads.ts';
+import { watchThread } from './thread-watch.ts';
+import { Threads } from './threads.ts';
+import { deadlineAwaited } from './shared-memory.ts';
+import type { WatchdogStart } from './watchdog.ts';
 
 /** What a capture is started with. */
 export interface CaptureOptions {
   readonly settings: CaptureSettings;
   readonly workThreadCount: number;
+  /** A session bounds this node's right to write: nothing is written before its first deadline is published. */
+  readonly isLeased?: boolean;
   /** Called at every report of a changefeed's status. */
   readonly onStatus: (status: ChangefeedStatus) => void;
-  /** Called once when the supervision tree gave up or a worker thread died for good. */
+  /** Called once when the supervision tree gave up. */
   readonly onOver: (over: TreeOver) => void;
+  /** Called after every fence, from whichever thread it came, when it is proven that nothing fenced runs any more. */
+  readonly onFence?: (proof: FenceProof) => void;
 }
 
 const outside: Ref = { path: 'outside', thread: 'main', incarnation: 1 };
+const gatePaths = gatesOf(plan);
+/** Dead threads within {@link lossPeriodMs} above which the capture gives up (RELIABILITY I-31). */
+const lossCountMax = 5;
+const lossPeriodMs = 60_000;
+/** Milliseconds that inspection waits for a thread. */
+const inspectWithinMs = 1_000;
 
 /** A running capture. */
 export class Capture {
@@ -48,8 +63,11 @@ export class Capture {
   readonly #host: ThreadHost;
   readonly #shell: Shell;
   readonly #tree: Tree;
-  readonly #threads = new Map<string, RunningThread>();
-  readonly #links = new Map<string, Link>();
+  readonly #threads: Threads;
+  readonly #commands: Batch<ThreadCommand>;
+  readonly #losses: number[] = [];
+  #watchdog: Worker | null = null;
+  #unwatch: (() => void) | null = null;
   #stopped: (() => void) | null = null;
   #isClosing = false;
 
@@ -58,37 +76,33 @@ export class Capture {
     this.#options = options;
     this.log = openLog('main', settings);
     this.workThreads = Array.from({ length: options.workThreadCount }, (_, i) => `work-${i + 1}`);
-    const report: AnyPort = {
-      call: async (request) => {
-        options.onStatus((request as ReportRequest<ChangefeedStatus>).status);
-        return await Promise.resolve(ok({ kind: 'Reported' }));
+    if (options.isLeased === true) Atomics.store(this.#gate.words.deadline, 0, deadlineAwaited);
+    this.#threads = new Threads({
+      names: [...threadsOf(plan), ...this.workThreads],
+      settings,
+      gate: this.#gate,
+      request: (request) => this.#tree.request(request),
+      deliver: (envelope) => this.#shell.deliver(envelope),
+      callFailed: (thread, message) => {
+        // The tree bounds the wait for what the call should have caused.
+        if (!this.#isClosing) this.log('error', 'thread-call-failed', { thread, message });
       },
-      close: () => Promise.resolve(),
-    };
+      lost: (thread, why, isAsked) => this.#threadLost(thread, why, isAsked),
+    });
     this.#host = new ThreadHost({
       thread: 'main',
       log: this.log,
-      post: (envelope) =>
-        must(this.#links.get(envelope.to.thread), `link to ${envelope.to.thread}`).post(envelope),
+      post: (envelope) => this.#threads.post(envelope),
       tree: (request) => this.#tree.request(request),
       gate: this.#gate,
-      ports: { ...openPorts(settings, this.#gate, this.log), report: () => report },
+      ports: { ...openPorts(settings, this.#gate, this.log), report: () => this.#reportPort() },
     });
-    this.#shell = new Shell(this.#host, roles);
-    this.#tree = new Tree(plan, {
-      now: this.#host.now,
-      random: this.#host.random,
-      timer: this.#host.timer,
-      begin: (gate) => this.#gate.begin(gate),
-      workThreads: this.workThreads,
-      props: (path) => this.#propsOf(path),
-      start: (start) => this.#on(start.ref.thread, (control) => control.start(start)),
-      stop: (ref) => this.#on(ref.thread, (control) => control.stop(ref)),
-      kill: (ref) => this.#on(ref.thread, (control) => control.kill(ref, { kind: 'killed' })),
-      signal: (to, signal) => this.#on(to.thread, (control) => control.signal(to, signal)),
-      log: (level, event, detail) => this.log(level, event, detail),
-      over: (over) => this.#over(over),
+    this.#shell = new Shell(this.#host, roles, settings.epochMode);
+    this.#commands = new Batch((commands) => {
+      for (const command of commands)
+        perform(this.#shell, command, (request) => this.#tree.request(request));
     });
+    this.#tree = this.#makeTree();
   }
 
   /** Starts threads and tree. */
@@ -97,22 +111,9 @@ export class Capture {
     if (faults.length > 0) throw new Error(`the house plan is wrong:\n${faults.join('\n')}`);
     mkdirSync(options.settings.dataDirectory, { recursive: true });
     const capture = new Capture(options);
-    const threads = await startThreads(
-      ['ingest', ...capture.workThreads],
-      options.settings,
-      capture.#gate.memory,
-      {
-        request: (request) => capture.#tree.request(request),
-        lost: (thread, why) => capture.#threadLost(thread, why),
-      },
-    );
-    for (const thread of threads) {
-      capture.#threads.set(thread.name, thread);
-      capture.#links.set(
-        thread.name,
-        new Link(thread.port, (envelope) => capture.#shell.deliver(envelope)),
-      );
-    }
+    await capture.#threads.start();
+    capture.#watchdog = capture.#startWatchdog();
+    capture.#unwatch = watchThread(capture.#gate, () => void capture.#obeyFence());
     await new Promise<void>((resolve) => capture.#tree.boot(resolve));
     return capture;
   }
@@ -132,15 +133,28 @@ export class Capture {
     this.#toCoordinator({ kind: 'StopChangefeed', id });
   }
 
-  /** Pictures of all cells of all threads. */
+  /** Pictures of all cells of all threads that answer within a second. */
   async overview(): Promise<readonly CellOverview[]> {
-    const remote = await Promise.all(
-      [...this.#threads.values()].map((thread) => thread.control.overview()),
-    );
-    return [...this.#shell.overview(), ...remote.flat()];
+    const remote = await this.#threads.ask((control) => control.overview(), inspectWithinMs);
+    return [...this.#shell.overview(), ...[...remote.values()].flat()];
   }
 
-  /** Stops everything in order, ends the threads, removes temporary data. */
+  /** The supervision tree as it lives: statuses, mailboxes, restarts, refusals, states. Plain data. */
+  async inspect(): Promise<Inspection> {
+    const stats = await this.#threads.ask((control) => control.stats(), inspectWithinMs);
+    const main: ThreadStats = {
+      refusals: this.#shell.refusals(),
+      counters: Object.fromEntries(this.#host.counters),
+    };
+    return inspectionOf({
+      captureId: this.#options.settings.captureId,
+      tree: this.#tree.inspect(),
+      cells: await this.overview(),
+      stats: new Map([['main', main], ...stats]),
+    });
+  }
+
+  /** Stops everything in order, ends the threads, removes temporary data. A fence on the way overtakes it. */
   async stop(): Promise<void> {
     if (this.#isClosing) return;
     this.#isClosing = true;
@@ -151,13 +165,84 @@ export class Capture {
     await this.#end();
   }
 
-  /** Fences the capture: nothing is submitted from now on, the threads are terminated at once. */
-  async fence(reason: string): Promise<void> {
-    this.#gate.fence(gatesOf(plan).map((_, gate) => gate));
-    this.log('warn', 'fence', { reason });
-    this.#isClosing = true;
-    await Promise.all([...this.#threads.values()].map((thread) => thread.worker.terminate()));
-    await this.#host.close();
+  /**
+   * Fences a subtree (default: the capture whole): from the first store on, no thread delivers or submits anything of it; the
+   * answer comes when it is proven that nothing of it runs. Idempotent, callable at any time. Never un-fenced:
+   * {@link revive} begins its next life.
+   */
+  async fence(reason: string, team = plan.id): Promise<FenceProof> {
+    const gates = gatePaths.flatMap((path, gate) =>
+      path === team || path.startsWith(`${team}/`) ? [gate] : [],
+    );
+    assert(gatePaths.includes(team), `${team} has no gate`);
+    if (this.#gate.fence(gates)) this.log('warn', 'fence', { reason, team });
+    return await this.#obeyFence();
+  }
+
+  /** Begins the next life of a fenced team; its fence must be proven. */
+  revive(team = plan.id): void {
+    assert(
+      this.#gate.hasConfirmed(0, this.#gate.fencedNow()) &&
+        this.#threads
+          .running()
+          .every(({ index }) => this.#gate.hasConfirmed(index, this.#gate.fencedNow())),
+      `the fence of ${team} is not proven`,
+    );
+    this.#tree.revive(team);
+  }
+
+  #makeTree(): Tree {
+    return new Tree(plan, {
+      now: this.#host.now,
+      random: this.#host.random,
+      timer: this.#host.timer,
+      begin: (gate) => this.#gate.begin(gate),
+      workThreads: this.workThreads,
+      props: (path) => this.#propsOf(path),
+      start: (start) => this.#command(start.ref.thread, { kind: 'Start', start }),
+      stop: (ref) => this.#command(ref.thread, { kind: 'Stop', ref }),
+      kill: (ref) => this.#command(ref.thread, { kind: 'Kill', ref }),
+      signal: (to, signal) => this.#command(to.thread, { kind: 'Signal', to, signal }),
+      log: (level, event, detail) => this.log(level, event, detail),
+      over: (over) => this.#over(over),
+    });
+  }
+
+  #reportPort(): AnyPort {
+    return {
+      call: async (request) => {
+        this.#options.onStatus((request as ReportRequest<ChangefeedStatus>).status);
+        return await Promise.resolve(ok({ kind: 'Reported' }));
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
+  #startWatchdog(): Worker {
+    const workerData: WatchdogStart = {
+      gate: this.#gate.memory,
+      gates: gatePaths.map((_, gate) => gate),
+      threadCount: 1 + threadsOf(plan).length + this.workThreads.length,
+    };
+    const worker = new Worker(new URL('./watchdog.ts', import.meta.url), {
+      workerData,
+      name: 'watchdog',
+      resourceLimits: { maxYoungGenerationSizeMb: 1 },
+    });
+    worker.on('message', (reason: string) => this.log('warn', 'fence', { reason, team: plan.id }));
+    worker.unref();
+    return worker;
+  }
+
+  /** What main does at each fence: its own cells first, then the tree, then proof of the other threads. */
+  async #obeyFence(): Promise<FenceProof> {
+    this.#shell.sweep();
+    this.#tree.fenced(this.#gate.words.fences);
+    const proof = await proveFence(this.#gate, this.#threads);
+    const { isProven, terminated, elapsedMs } = proof;
+    const detail = { isProven, terminated: terminated.join(' '), elapsedMs };
+    this.log(isProven ? 'warn' : 'error', 'fence-proven', detail);
+    return proof;
   }
 
   #propsOf(path: string): unknown {
@@ -191,34 +276,27 @@ export class Capture {
     });
   }
 
-  #on(thread: string, run: (control: Remote<ThreadControl> | ThreadControl) => unknown): void {
-    const control = thread === 'main' ? this.#mainControl : this.#threads.get(thread)?.control;
-    if (control === undefined) return;
-    // A call that fails leaves the tree waiting for its report, which it bounds itself.
-    Promise.resolve(run(control)).catch((error: unknown) => {
-      if (!this.#isClosing)
-        this.log('error', 'thread-call-failed', { thread, message: textOf(error) });
-    });
+  #command(thread: string, command: ThreadCommand): void {
+    if (thread === 'main') this.#commands.push(command);
+    else this.#threads.command(thread, command);
   }
 
-  readonly #mainControl: ThreadControl = {
-    start: (start) => this.#shell.start(start),
-    stop: (ref) => this.#shell.stop(ref),
-    kill: (ref, exit) => this.#shell.kill(ref, exit),
-    signal: (to, signal) => this.#shell.signal(to, signal),
-    overview: () => this.#shell.overview(),
-    stats: () => ({
-      refusals: this.#shell.refusals(),
-      counters: Object.fromEntries(this.#host.counters),
-    }),
-    close: () => this.#host.close(),
-  };
-
-  #threadLost(thread: string, why: string): void {
-    if (this.#isClosing) return;
-    this.log('error', 'thread-lost', { thread, why });
-    this.#threads.delete(thread);
-    // Without its thread a cell cannot be started again here: this node ends, and a new process takes over.
+  /** A dead thread is started again before its cells are: their start waits in its ports. */
+  #threadLost(thread: string, why: string, isAsked: boolean): void {
+    if (this.#isClosing && this.#stopped === null) return;
+    this.log(isAsked ? 'warn' : 'error', 'thread-lost', { thread, why });
+    const nowMs = this.#host.now();
+    if (!isAsked) this.#losses.push(nowMs);
+    const recent = this.#losses.filter((at) => nowMs - at < lossPeriodMs);
+    this.#losses.splice(0, Infinity, ...recent);
+    if (recent.length > lossCountMax) {
+      this.#tree.giveUp({
+        supervisor: 'threads',
+        context: 'intensity exceeded',
+        reason: why,
+        offender: thread,
+      });
+    } else if (!this.#isClosing) this.#threads.restart(thread);
     this.#tree.threadLost(thread);
   }
 
@@ -228,15 +306,12 @@ export class Capture {
   }
 
   async #end(): Promise<void> {
-    await Promise.allSettled([...this.#threads.values()].map((thread) => thread.control.close()));
+    this.#stopped = null;
+    await this.#threads.close();
     await this.#host.close();
-    for (const link of this.#links.values()) link.close();
-    await Promise.all([...this.#threads.values()].map((thread) => thread.worker.terminate()));
+    this.#unwatch?.();
+    await this.#watchdog?.terminate();
     const { settings } = this.#options;
     if (settings.isTemporary) rmSync(settings.dataDirectory, { recursive: true, force: true });
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,16 +1,23 @@
 /** How the main thread drives a worker thread (comlink, on a port of its own), and what the thread reports back. */
-import type { Exit } from '#src/kernel/exit.ts';
+import type { MessagePort } from 'node:worker_threads';
 import type { CellStart, TreeRequest } from '#src/kernel/host.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
-import type { CellOverview } from '#src/kernel/shell.ts';
+import type { CellOverview, Shell } from '#src/kernel/shell.ts';
 
-/** What main asks of a thread. Starting a cell answers by the tree request `Started`, not by the call. */
+/** What the supervision tree asks of a thread; nothing of it answers, the thread reports. */
+export type ThreadCommand =
+  | { readonly kind: 'Start'; readonly start: CellStart }
+  | { readonly kind: 'Stop'; readonly ref: Ref }
+  | { readonly kind: 'Kill'; readonly ref: Ref }
+  | { readonly kind: 'Signal'; readonly to: Ref; readonly signal: Signal };
+
+/** What main asks of a thread. */
 export interface ThreadControl {
-  start(start: CellStart): void;
-  stop(ref: Ref): void;
-  kill(ref: Ref, exit: Exit): void;
-  signal(to: Ref, signal: Signal): void;
+  /** All commands of one tick of main, in order: ten thousand starts are one message. */
+  perform(commands: readonly ThreadCommand[]): void;
+  /** Replaces the link to a thread that was started again; what stood in the former one is lost. */
+  relink(thread: string, port: MessagePort): void;
   overview(): readonly CellOverview[];
   stats(): ThreadStats;
   /** Closes the thread's ports. */
@@ -25,5 +32,30 @@ export interface ThreadStats {
 
 /** What a thread reports to main. */
 export interface TreeReports {
-  request(request: TreeRequest): void;
+  /** All requests of one tick of the thread, in order. */
+  requests(requests: readonly TreeRequest[]): void;
+}
+
+/** Performs one command on a shell. A start that is impossible is the exit of that cell, and nobody else's trouble. */
+export function perform(
+  shell: Shell,
+  command: ThreadCommand,
+  report: (request: TreeRequest) => void,
+): void {
+  switch (command.kind) {
+    case 'Start':
+      try {
+        return shell.start(command.start);
+      } catch (error) {
+        const { ref } = command.start;
+        const message = error instanceof Error ? error.message : String(error);
+        return report({ kind: 'Exited', ref, exit: { kind: 'fault', message, stack: '' } });
+      }
+    case 'Stop':
+      return shell.stop(command.ref);
+    case 'Kill':
+      return shell.kill(command.ref);
+    case 'Signal':
+      return shell.signal(command.to, command.signal);
+  }
 }

@@ -75,6 +75,28 @@ export class Gate {
     return Atomics.load(confirmed, thread * gateCountMax + life.gate) >= life.generation;
   }
 
+  /** Whether `thread` has confirmed everything that `fenced` ends. */
+  hasConfirmed(thread: number, fenced: Int32Array): boolean {
+    const { confirmed } = this.words;
+    return fenced.every(
+      (generation, gate) => Atomics.load(confirmed, thread * gateCountMax + gate) >= generation,
+    );
+  }
+
+  /** Shows that this thread's event loop turns; a thread found stale is back by that. */
+  beat(): void {
+    const { heartbeats, suspended } = this.words;
+    Atomics.store(heartbeats, this.thread, process.hrtime.bigint());
+    Atomics.store(suspended, this.thread, 0);
+  }
+
+  /** Says that `thread` does not run. */
+  rest(thread: number): void {
+    const { heartbeats, suspended } = this.words;
+    Atomics.store(heartbeats, thread, 0n);
+    Atomics.store(suspended, thread, 0);
+  }
+
   /** A copy of the fence words as they are now. */
   fencedNow(): Int32Array {
     return this.words.fences.slice();

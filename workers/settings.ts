@@ -1,5 +1,9 @@
+import type { EpochMode } from '#src/kernel/door.ts';
+
 /** What a thread needs to open its ports: plain data that crosses to a worker once, at its start. Holds credentials. */
 export interface CaptureSettings {
+  /** What epoch 0 means; default `strict`. `compat` only for rolling upgrades from a version without epochs. */
+  readonly epochMode?: EpochMode;
   readonly clusterId: string;
   readonly upstreamUri: string;
   readonly sinkUri: string;

@@ -4,14 +4,17 @@ import * as Comlink from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { roles } from '#actors/roles.ts';
 import { must } from '#src/base/assert.ts';
+import type { TreeRequest } from '#src/kernel/host.ts';
 import { Shell } from '#src/kernel/shell.ts';
-import type { ThreadControl, TreeReports } from './control.ts';
+import { Batch } from './batch.ts';
+import { perform, type ThreadControl, type TreeReports } from './control.ts';
 import { Gate } from './gate.ts';
 import { Link } from './link.ts';
 import { openLog } from './log.ts';
 import { openPorts } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
 import { ThreadHost } from './thread-host.ts';
+import { watchThread } from './thread-watch.ts';
 
 /** What main hands to a worker thread at its start. */
 export interface ThreadStart {
@@ -31,32 +34,37 @@ function run(start: ThreadStart): void {
   const gate = new Gate(start.gate, start.index);
   const links = new Map<string, Link>();
   const reports = Comlink.wrap<TreeReports>(nodeEndpoint(start.reports));
+  const batch = new Batch<TreeRequest>((requests) => {
+    // Main is gone when this fails, and this thread with it.
+    reports.requests(requests).catch(() => undefined);
+  });
+  const report = (request: TreeRequest): void => batch.push(request);
   const host = new ThreadHost({
     thread,
     log,
     post: (envelope) =>
       must(links.get(envelope.to.thread), `link to ${envelope.to.thread}`).post(envelope),
-    tree: (request) => {
-      // Main is gone when this fails, and this thread with it.
-      reports.request(request).catch(() => undefined);
-    },
+    tree: report,
     gate,
     ports: openPorts(settings, gate, log),
   });
-  const shell = new Shell(host, roles);
-  for (const { thread: peer, port } of start.links) {
+  const shell = new Shell(host, roles, settings.epochMode);
+  const link = (peer: string, port: MessagePort): void => {
+    links.get(peer)?.close();
     links.set(peer, new Link(port, (envelope) => shell.deliver(envelope)));
-  }
+  };
+  for (const { thread: peer, port } of start.links) link(peer, port);
   const control: ThreadControl = {
-    start: (cell) => shell.start(cell),
-    stop: (ref) => shell.stop(ref),
-    kill: (ref, exit) => shell.kill(ref, exit),
-    signal: (to, signal) => shell.signal(to, signal),
+    perform: (commands) => {
+      for (const command of commands) perform(shell, command, report);
+    },
+    relink: link,
     overview: () => shell.overview(),
     stats: () => ({ refusals: shell.refusals(), counters: Object.fromEntries(host.counters) }),
     close: () => host.close(),
   };
   Comlink.expose(control, nodeEndpoint(start.control));
+  watchThread(gate, () => shell.sweep());
   must(parentPort, 'a parent').postMessage('ready');
 }
 

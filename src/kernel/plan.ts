@@ -52,6 +52,14 @@ export function gatesOf(root: TeamPlan): readonly string[] {
   return below(root, root.id);
 }
 
+/** Names of the threads the plan places cells on, besides `main` and the work threads; each once, in order of the plan. */
+export function threadsOf(root: TeamPlan): readonly string[] {
+  const named = (node: PlanNode): readonly string[] =>
+    node.kind === 'cell' ? [node.thread] : node.children.flatMap(named);
+  const others = named(root).filter((thread) => thread !== 'main' && thread !== 'work');
+  return [...new Set(others)];
+}
+
 /** Every fault of a plan, one message each; empty when it may be started. */
 export function checkPlan(root: TeamPlan, roles: readonly string[]): readonly string[] {
   const faults: string[] = [];

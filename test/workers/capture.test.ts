@@ -6,6 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { must } from '#src/base/assert.ts';
+import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { TreeOver } from '#src/kernel/tree.ts';
 import { Capture } from '#workers/capture.ts';
 import { Replication } from '#workers/replication.ts';
@@ -50,45 +51,90 @@ test('an endless workload stops when asked, at a saved position', async () => {
   assert.ok(status.checkpoint !== null && status.checkpoint.ts > 0);
 });
 
-test('a worker thread that dies ends the capture once, and it still closes', async () => {
+const base = {
+  clusterId: 'c',
+  upstreamUri: 'workload://bank?accounts=50&rate=500',
+  sinkUri: 'blackhole://',
+  isTemporary: true,
+  logLevel: 'silent',
+  storeBytesMax: 1 << 20,
+  laneCount: 1,
+} as const;
+
+/** A capture with one feed; `workers` are its threads in order of their starts. */
+async function feed(): Promise<{
+  readonly capture: Capture;
+  readonly workers: Worker[];
+  readonly statuses: ChangefeedStatus[];
+  readonly overs: TreeOver[];
+  readonly dataDirectory: string;
+  /** Resolves when more transactions than now have been applied. */
+  readonly progress: () => Promise<void>;
+}> {
   const overs: TreeOver[] = [];
   const workers: Worker[] = [];
-  const remember = (worker: Worker): void => void workers.push(worker);
-  process.on('worker', remember);
+  const statuses: ChangefeedStatus[] = [];
+  process.on('worker', (worker) => workers.push(worker));
   const dataDirectory = mkdtempSync(join(tmpdir(), 'sluice-test-'));
-  const over = Promise.withResolvers<void>();
+  let heard: () => void = () => {};
   const capture = await Capture.start({
-    settings: {
-      clusterId: 'c',
-      upstreamUri: 'workload://bank',
-      sinkUri: 'blackhole://',
-      dataDirectory,
-      isTemporary: true,
-      captureId: Capture.newId(),
-      logLevel: 'silent',
-      storeBytesMax: 1 << 20,
-      laneCount: 1,
-    },
+    settings: { ...base, dataDirectory, captureId: Capture.newId() },
     workThreadCount: 1,
-    onStatus: () => {},
+    onStatus: (status) => {
+      statuses.push(status);
+      heard();
+    },
     onOver: (reason) => {
       overs.push(reason);
-      over.resolve();
+      heard();
     },
   });
-  process.off('worker', remember);
-  await must(workers.at(-1), 'a worker thread').terminate();
-  await over.promise;
-  assert.deepEqual(overs, [
-    {
-      kind: 'gave-up',
-      supervisor: 'capture',
-      context: 'thread lost',
-      reason: 'ended',
-      offender: 'work-1',
-    },
-  ]);
+  capture.startChangefeed({
+    id: 'f',
+    startAt: { kind: 'oldest' },
+    rules: ['*.*'],
+    untilCaughtUp: false,
+    memoryQuota: 8 << 20,
+    workThreads: capture.workThreads,
+    stuckAfterMs: 600_000,
+  });
+  const progress = async (): Promise<void> => {
+    const from = statuses.length;
+    const applied = (): boolean =>
+      statuses
+        .slice(from)
+        .some(({ state, counts }) => state === 'normal' && counts.transactions > 5);
+    while (!applied() && overs.length === 0)
+      await new Promise<void>((resolve) => {
+        heard = resolve;
+      });
+  };
+  return { capture, workers, statuses, overs, dataDirectory, progress };
+}
+
+test('a worker thread that dies is started again, and its cells with it', async () => {
+  const { capture, workers, overs, dataDirectory, progress } = await feed();
+  await progress();
+  // ingest, work-1, watchdog: the first loses the source, the second the writers.
+  for (const index of [0, 1]) {
+    await must(workers[index], 'a thread').terminate();
+    await progress();
+    assert.deepEqual(overs, []);
+  }
+  await capture.stop();
+  assert.equal(existsSync(dataDirectory), false);
+});
+
+test('threads that die again and again end the capture once, and it still closes', async () => {
+  const { capture, workers, overs } = await feed();
+  for (let i = 0; i < 10 && overs.length === 0; i++) {
+    const worker = workers.findLast((one) => one.threadId > 0 && one !== workers[2]);
+    await must(worker, 'a thread').terminate();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const facts = { supervisor: 'threads', context: 'intensity exceeded', reason: 'ended' };
+  assert.equal(overs.length, 1);
+  assert.partialDeepStrictEqual(overs[0], { kind: 'gave-up', ...facts });
   await capture.stop();
   assert.equal(overs.length, 1);
-  assert.equal(existsSync(dataDirectory), false);
 });
