@@ -72,6 +72,12 @@ export const failureCatalogue = {
 
   // coordination
   COORDINATION_FAILED: 'The coordination store could not be read or written.',
+  COORDINATION_UNREACHABLE:
+    'No endpoint of the coordination store answered in time. Normal while it elects a leader; else check --etcd and the network.',
+  COORDINATION_UNCERTAIN:
+    'The connection to the coordination store broke while a transaction was under way; what it did is read back.',
+  COORDINATION_ACCESS_DENIED:
+    'The coordination store refuses the account. Check user, password and its permissions on /sluice/<cluster-id>/.',
   COORDINATION_SESSION_LOST:
     'The session of this node ended: it was not renewed in time, or somebody revoked it. The node stops writing.',
   COORDINATION_TOO_LARGE:

@@ -176,5 +176,5 @@ export class SimCoordination {
 }
 
 function unreachable(): Failure {
-  return failure('COORDINATION_FAILED', 'no leader', { retry: 'Again', scope: 'Node' });
+  return failure('COORDINATION_UNREACHABLE', 'no leader', { retry: 'Again', scope: 'Node' });
 }

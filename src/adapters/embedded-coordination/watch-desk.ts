@@ -10,7 +10,9 @@ type NextEvents = Extract<CoordinationRequest, { kind: 'NextEvents' }>;
 type Answered = (outcome: Outcome<CoordinationAnswer>) => void;
 
 interface Wait {
-  readonly request: NextEvents;
+  readonly prefix: string;
+  /** Nothing for this watcher happened up to here, however much of others; never moves back. */
+  after: number | null;
   readonly answered: Answered;
   readonly dropTimer: () => void;
 }
@@ -28,23 +30,23 @@ export class WatchDesk {
 
   /** Answers once: at once when there is something, else at the first change or when the wait is over. */
   wait(request: NextEvents, answered: Answered): void {
-    const now = this.#look(request);
+    const now = this.#look(request.prefix, request.after);
     if (now !== null) return answered(now);
     const waitMs = Math.min(request.waitMs, coordinationLimits.waitMs);
     const dropTimer = this.#timer(waitMs, () => {
       this.#waits.delete(wait);
       answered(ok({ kind: 'Events', events: [], after: this.#store.revision }));
     });
-    const wait: Wait = { request, answered, dropTimer };
+    const wait: Wait = { prefix: request.prefix, after: this.#store.revision, answered, dropTimer };
     this.#waits.add(wait);
   }
 
   /** Answers whoever has something to hear; called after each change. */
   changed(): void {
     for (const wait of this.#waits) {
-      const heard = this.#look(wait.request);
-      if (heard === null) continue;
-      this.#end(wait, heard);
+      const heard = this.#look(wait.prefix, wait.after);
+      if (heard === null) wait.after = this.#store.revision;
+      else this.#end(wait, heard);
     }
   }
 
@@ -59,9 +61,9 @@ export class WatchDesk {
     wait.answered(outcome);
   }
 
-  #look(request: NextEvents): Outcome<CoordinationAnswer> | null {
+  #look(prefix: string, after: number | null): Outcome<CoordinationAnswer> | null {
     try {
-      const answer = this.#store.eventsAfter(request.prefix, request.after);
+      const answer = this.#store.eventsAfter(prefix, after);
       return answer === null ? null : ok(answer);
     } catch (error) {
       if (error instanceof FailureError) return failed(error.failure);
