@@ -2,7 +2,6 @@
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import * as Comlink from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
-import { roles } from '#actors/roles.ts';
 import { must } from '#src/base/assert.ts';
 import type { TreeRequest } from '#src/kernel/host.ts';
 import { Shell } from '#src/kernel/shell.ts';
@@ -11,16 +10,18 @@ import { perform, type ThreadControl, type TreeReports } from './control.ts';
 import { Gate } from './gate.ts';
 import { Link } from './link.ts';
 import { openLog } from './log.ts';
-import { openPorts } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
 import { ThreadHost } from './thread-host.ts';
 import { watchThread } from './thread-watch.ts';
+import type { World } from './world.ts';
 
 /** What main hands to a worker thread at its start. */
 export interface ThreadStart {
   readonly thread: string;
   /** Its index in the shared memory. */
   readonly index: number;
+  /** Address of the module that exports `world`. */
+  readonly worldUrl: string;
   readonly settings: CaptureSettings;
   readonly gate: SharedArrayBuffer;
   readonly control: MessagePort;
@@ -28,7 +29,7 @@ export interface ThreadStart {
   readonly links: readonly { readonly thread: string; readonly port: MessagePort }[];
 }
 
-function run(start: ThreadStart): void {
+function run(start: ThreadStart, world: World): void {
   const { thread, settings } = start;
   const log = openLog(thread, settings);
   const gate = new Gate(start.gate, start.index);
@@ -46,9 +47,9 @@ function run(start: ThreadStart): void {
       must(links.get(envelope.to.thread), `link to ${envelope.to.thread}`).post(envelope),
     tree: report,
     gate,
-    ports: openPorts(settings, gate, log),
+    ports: world.openPorts(settings, gate, log),
   });
-  const shell = new Shell(host, roles, settings.epochMode);
+  const shell = new Shell(host, world.roles, settings.epochMode);
   const link = (peer: string, port: MessagePort): void => {
     links.get(peer)?.close();
     links.set(peer, new Link(port, (envelope) => shell.deliver(envelope)));
@@ -68,4 +69,6 @@ function run(start: ThreadStart): void {
   must(parentPort, 'a parent').postMessage('ready');
 }
 
-run(workerData as ThreadStart);
+const start = workerData as ThreadStart;
+const { world } = (await import(start.worldUrl)) as { readonly world: World };
+run(start, world);

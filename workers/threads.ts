@@ -23,6 +23,8 @@ const closeWithinMs = 5_000;
 export interface ThreadsOptions {
   readonly names: readonly string[];
   readonly settings: CaptureSettings;
+  /** Address of the module that exports the threads' `world`. */
+  readonly worldUrl: string;
   readonly gate: Gate;
   readonly request: (request: TreeRequest) => void;
   /** An envelope for main arrived. */
@@ -136,7 +138,7 @@ export class Threads {
   }
 
   #run(name: string, links: Ends): RunningThread {
-    const { names, settings, gate } = this.#options;
+    const { names, settings, worldUrl, gate } = this.#options;
     const index = names.indexOf(name) + 1;
     const [main, control, reports] = [
       new MessageChannel(),
@@ -146,6 +148,7 @@ export class Threads {
     const start: ThreadStart = {
       thread: name,
       index,
+      worldUrl,
       settings,
       gate: gate.memory,
       control: control.port2,

@@ -1,0 +1,160 @@
+/**
+ * Fences on real threads (issue 3): cells that never stop working are fenced in every situation; from then on they do
+ * nothing, hold nothing open, and the next life of the subtree works.
+ */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { leaseDeadline } from '#workers/lease-deadline.ts';
+import { FenceStage } from './system.ts';
+
+const msNs = 1_000_000n;
+
+/** Nothing is delivered or submitted any more, nothing is open, and a new life works. */
+async function assertFenced(stage: FenceStage): Promise<void> {
+  const before = stage.counts();
+  await sleep(60);
+  assert.deepEqual(stage.counts(), before);
+  assert.deepEqual(
+    (await stage.system.overview()).map(({ path }) => path),
+    ['house/spawner'],
+  );
+  stage.system.revive('house/w');
+  const started = stage.note('started');
+  stage.spawn(['work', 'work-1', 2], ['work', 'work-2', 2]);
+  await stage.working(started + 4);
+}
+
+test('working cells on two threads do nothing from the fence on, and the next life works', async () => {
+  const stage = await FenceStage.start();
+  stage.spawn(['work', 'work-1', 20], ['work', 'work-2', 20]);
+  await stage.working(40);
+  const proving = stage.system.fence('test', 'house/w');
+  const { submits } = stage.counts();
+  const proof = await proving;
+  assert.deepEqual([proof.isProven, proof.terminated], [true, []]);
+  // What had passed the gate before the store may finish its count: at most one a thread.
+  assert.ok(stage.counts().submits - submits <= 2);
+  assert.equal(stage.note('openPorts'), 0);
+  await assertFenced(stage);
+  await stage.stop();
+});
+
+test('a thread that spins, and one that is blocked, are ended and started again', async () => {
+  for (const does of ['spin', 'block'] as const) {
+    const stage = await FenceStage.start();
+    stage.spawn(['work', 'work-1', 5], [does, 'work-2']);
+    await stage.working(6);
+    const proof = await stage.system.fence('test', 'house/w');
+    assert.deepEqual([proof.isProven, proof.terminated], [true, ['work-2']], does);
+    await assertFenced(stage);
+    await stage.stop();
+  }
+});
+
+test('a cell in the middle of its start is fenced too, and never comes up', async () => {
+  const stage = await FenceStage.start();
+  stage.spawn(['start-slowly', 'work-1'], ['work', 'work-2', 3]);
+  await stage.until(() => stage.note('started') === 4);
+  await stage.system.fence('test', 'house/w');
+  await assertFenced(stage);
+  await stage.stop();
+});
+
+test('cells asked for while the fence comes are not started under the fenced life', async () => {
+  const stage = await FenceStage.start();
+  stage.spawn(['work', 'work-1', 200], ['work', 'work-2', 200]);
+  const proof = await stage.system.fence('test', 'house/w');
+  assert.equal(proof.isProven, true);
+  stage.spawn(['work', 'work-1', 5]);
+  await assertFenced(stage);
+  await stage.stop();
+});
+
+test('a graceful stop that is held up becomes a fence', async () => {
+  const stage = await FenceStage.start();
+  stage.spawn(['cling', 'work-1', 3], ['work', 'work-2', 3]);
+  await stage.working(6);
+  const stopped = stage.stop();
+  await sleep(30);
+  const { submits } = stage.counts();
+  await stage.until(() => stage.note('submits') > submits);
+  const proof = await stage.system.fence('test', 'house/w');
+  const before = stage.counts();
+  assert.equal(proof.isProven, true);
+  // Those who cling have 20 s to stop: only the fence ends them sooner.
+  await stopped;
+  assert.deepEqual(stage.counts(), before);
+});
+
+test('a fence from a worker thread is one for all threads, and main hears of it', async () => {
+  const stage = await FenceStage.start();
+  stage.spawn(['work', 'work-1', 5], ['work', 'work-2', 5]);
+  await stage.working(10);
+  stage.spawn(['fence', 'work-2']);
+  await stage.until(() => stage.proofs.length > 0);
+  assert.equal(stage.note('fencedBy'), 1);
+  assert.equal(stage.proofs[0]!.isProven, true);
+  await assertFenced(stage);
+  await stage.stop();
+});
+
+test('two fences at once are one', async () => {
+  const stage = await FenceStage.start();
+  stage.spawn(['work', 'work-1', 5], ['spin', 'work-2']);
+  await stage.working(6);
+  const proofs = await Promise.all([
+    stage.system.fence('one', 'house/w'),
+    stage.system.fence('two', 'house/w'),
+    stage.system.fence('three', 'house/w'),
+  ]);
+  assert.ok(proofs.every(({ isProven }) => isProven));
+  await assertFenced(stage);
+  assert.equal(stage.proofs.length, 1);
+  await stage.stop();
+});
+
+test('a fence of the root ends everything, and the whole comes back', async () => {
+  const stage = await FenceStage.start();
+  stage.spawn(['work', 'work-1', 5]);
+  await stage.working(5);
+  assert.throws(() => stage.system.revive('house'), /not fenced/);
+  await stage.system.fence('test');
+  assert.deepEqual(await stage.system.overview(), []);
+  stage.system.revive();
+  await stage.until(() => stage.system.tree.inspect().status === 'running');
+  stage.spawn(['work', 'work-1', 2]);
+  await stage.working(7);
+  await stage.stop();
+});
+
+test('the watchdog fences at the deadline while main spins', async () => {
+  const stage = await FenceStage.start({ isLeased: true });
+  const { gate } = stage.system;
+  const lease = leaseDeadline(gate, stage.system.gatesBelow('house'), () => {});
+  stage.spawn(['work', 'work-1', 3], ['work', 'work-2', 3]);
+  await stage.until(() => stage.note('started') === 6);
+  assert.equal(stage.note('submits'), 0);
+  const now = process.hrtime.bigint();
+  const deadline = now + 300n * msNs;
+  lease.publish(deadline, now);
+  await stage.working(6);
+  // Main answers nothing from here until long after the deadline.
+  while (process.hrtime.bigint() < deadline + 300n * msNs);
+  const { submits } = stage.counts();
+  assert.equal(gate.isShut(0), true);
+  assert.ok(Atomics.load(stage.notes.times, 8) < deadline + 5n * msNs);
+  await stage.until(() => stage.proofs.length > 0);
+  assert.equal(stage.counts().submits, submits);
+  await stage.stop();
+});
+
+test('a process whose main never comes back from the deadline is killed', async () => {
+  const script = new URL('./spin-main.ts', import.meta.url);
+  const child = spawn(process.execPath, [script.pathname], {
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const signal = await new Promise((resolve) => child.once('exit', (_code, name) => resolve(name)));
+  assert.equal(signal, 'SIGKILL');
+});

@@ -1,0 +1,276 @@
+/**
+ * The actor system of one process: threads, shells, the supervision tree, the gate and its watchdog, under any plan and
+ * world. Knows nothing of replication; {@link Capture} gives it the house plan.
+ */
+import { mkdirSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { assert } from '#src/base/assert.ts';
+import type { Message } from '#src/kernel/message.ts';
+import { checkPlan, gatesOf, threadsOf, type TeamPlan } from '#src/kernel/plan.ts';
+import type { Ref } from '#src/kernel/ref.ts';
+import { Shell, type CellOverview } from '#src/kernel/shell.ts';
+import { Tree, type TreeOver } from '#src/kernel/tree.ts';
+import type { Log } from '#src/ports/log.ts';
+import { Batch } from './batch.ts';
+import { perform, type ThreadCommand, type ThreadStats } from './control.ts';
+import { proveFence, type FenceProof } from './fence-proof.ts';
+import { Gate } from './gate.ts';
+import { inspectionOf, type Inspection } from './inspection.ts';
+import { openLog } from './log.ts';
+import type { CaptureSettings } from './settings.ts';
+import { deadlineAwaited } from './shared-memory.ts';
+import { ThreadHost, type AnyPort } from './thread-host.ts';
+import { watchThread } from './thread-watch.ts';
+import { Threads } from './threads.ts';
+import type { WatchdogStart } from './watchdog.ts';
+import type { World } from './world.ts';
+
+/** What an actor system is made of. */
+export interface ActorSystemOptions {
+  readonly plan: TeamPlan;
+  readonly world: World;
+  /** Address of the module that exports `world`: each thread imports it. */
+  readonly worldUrl: string;
+  readonly settings: CaptureSettings;
+  readonly workThreadCount: number;
+  /** A session bounds this node's right to write: nothing is written before its first deadline is published. */
+  readonly isLeased?: boolean;
+  /** Props of a cell of the plan, given at each start. */
+  readonly props: (path: string, system: ActorSystem) => unknown;
+  /** Ports of main besides the world's. */
+  readonly mainPorts: Readonly<Record<string, () => AnyPort>>;
+  /** Called once when the supervision tree gave up. */
+  readonly onOver: (over: TreeOver) => void;
+  /** Called after every fence, from whichever thread it came, when it is proven that nothing fenced runs any more. */
+  readonly onFence?: (proof: FenceProof) => void;
+}
+
+const outside: Ref = { path: 'outside', thread: 'main', incarnation: 1 };
+/** Dead threads within {@link lossPeriodMs} above which the system gives up (RELIABILITY I-31). */
+const lossCountMax = 5;
+const lossPeriodMs = 60_000;
+/** Milliseconds that inspection waits for a thread. */
+const inspectWithinMs = 1_000;
+
+/** See the top of this file. */
+export class ActorSystem {
+  readonly workThreads: readonly string[];
+  readonly log: Log;
+  readonly gate = new Gate();
+  readonly tree: Tree;
+  readonly #options: ActorSystemOptions;
+  readonly #gatePaths: readonly string[];
+  readonly #host: ThreadHost;
+  readonly #shell: Shell;
+  readonly #threads: Threads;
+  readonly #commands: Batch<ThreadCommand>;
+  readonly #losses: number[] = [];
+  #watchdog: Worker | null = null;
+  #unwatch: (() => void) | null = null;
+  #stopped: (() => void) | null = null;
+  #isClosing = false;
+  /** Fences of which `onFence` was told. */
+  #toldFences = 0;
+
+  private constructor(options: ActorSystemOptions) {
+    const { settings, world, plan } = options;
+    this.#options = options;
+    this.#gatePaths = gatesOf(plan);
+    this.log = openLog('main', settings);
+    this.workThreads = Array.from({ length: options.workThreadCount }, (_, i) => `work-${i + 1}`);
+    if (options.isLeased === true) Atomics.store(this.gate.words.deadline, 0, deadlineAwaited);
+    this.#threads = this.#makeThreads();
+    this.#host = new ThreadHost({
+      thread: 'main',
+      log: this.log,
+      post: (envelope) => this.#threads.post(envelope),
+      tree: (request) => this.tree.request(request),
+      gate: this.gate,
+      ports: { ...world.openPorts(settings, this.gate, this.log), ...options.mainPorts },
+    });
+    this.#shell = new Shell(this.#host, world.roles, settings.epochMode);
+    this.#commands = new Batch((commands) => {
+      for (const command of commands)
+        perform(this.#shell, command, (request) => this.tree.request(request));
+    });
+    this.tree = this.#makeTree();
+  }
+
+  /** Starts threads and tree. A wrong plan is an error that names every fault, before anything starts. */
+  static async start(options: ActorSystemOptions): Promise<ActorSystem> {
+    const faults = checkPlan(options.plan, Object.keys(options.world.roles));
+    if (faults.length > 0) throw new Error(`the house plan is wrong:\n${faults.join('\n')}`);
+    mkdirSync(options.settings.dataDirectory, { recursive: true });
+    const system = new ActorSystem(options);
+    await system.#threads.start();
+    system.#watchdog = system.#startWatchdog();
+    system.#unwatch = watchThread(system.gate, () => void system.#obeyFence());
+    await new Promise<void>((resolve) => system.tree.boot(resolve));
+    return system;
+  }
+
+  /** Sends a message of the embedder to a cell of main, under epoch 0. */
+  tell(path: string, message: Message): void {
+    const to = this.tree.refOf(path);
+    this.#shell.deliver({ to, from: outside, epoch: 0, seq: 0, message });
+  }
+
+  /** Pictures of all cells of all threads that answer within a second. */
+  async overview(): Promise<readonly CellOverview[]> {
+    const remote = await this.#threads.ask((control) => control.overview(), inspectWithinMs);
+    return [...this.#shell.overview(), ...[...remote.values()].flat()];
+  }
+
+  /** The supervision tree as it lives: statuses, mailboxes, restarts, refusals, states. Plain data. */
+  async inspect(): Promise<Inspection> {
+    const stats = await this.#threads.ask((control) => control.stats(), inspectWithinMs);
+    const main: ThreadStats = {
+      refusals: this.#shell.refusals(),
+      counters: Object.fromEntries(this.#host.counters),
+    };
+    return inspectionOf({
+      captureId: this.#options.settings.captureId,
+      tree: this.tree.inspect(),
+      cells: await this.overview(),
+      stats: new Map([['main', main], ...stats]),
+    });
+  }
+
+  /** Stops everything in order and ends the threads. A fence on the way overtakes it. */
+  async stop(): Promise<void> {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    await new Promise<void>((resolve) => {
+      this.#stopped = resolve;
+      this.tree.shutdown();
+    });
+    this.#stopped = null;
+    await this.#threads.close();
+    await this.#host.close();
+    this.#unwatch?.();
+    await this.#watchdog?.terminate();
+  }
+
+  /** Numbers of the gates that a fence of `team` shuts. */
+  gatesBelow(team: string): readonly number[] {
+    assert(this.#gatePaths.includes(team), `${team} has no gate`);
+    return this.#gatePaths.flatMap((path, gate) =>
+      path === team || path.startsWith(`${team}/`) ? [gate] : [],
+    );
+  }
+
+  /**
+   * Fences a subtree (default: all of it): from the first store on, no thread delivers or submits anything of it; the
+   * answer comes when it is proven that nothing of it runs. Idempotent, callable at any time. Never un-fenced:
+   * {@link revive} begins its next life.
+   */
+  async fence(reason: string, team = this.#options.plan.id): Promise<FenceProof> {
+    if (this.gate.fence(this.gatesBelow(team))) this.log('warn', 'fence', { reason, team });
+    return await this.#obeyFence();
+  }
+
+  /** Begins the next life of a fenced team; a Fault while its fence is not proven. */
+  revive(team = this.#options.plan.id): void {
+    const fenced = this.gate.fencedNow();
+    const indices = [0, ...this.#threads.running().map(({ index }) => index)];
+    const isProven = indices.every((index) => this.gate.hasConfirmed(index, fenced));
+    assert(isProven, `the fence of ${team} is not proven`);
+    this.tree.revive(team);
+  }
+
+  #makeThreads(): Threads {
+    const { plan, settings, worldUrl } = this.#options;
+    return new Threads({
+      names: [...threadsOf(plan), ...this.workThreads],
+      settings,
+      worldUrl,
+      gate: this.gate,
+      request: (request) => this.tree.request(request),
+      deliver: (envelope) => this.#shell.deliver(envelope),
+      callFailed: (thread, message) => {
+        // The tree bounds the wait for what the call should have caused.
+        if (!this.#isClosing) this.log('error', 'thread-call-failed', { thread, message });
+      },
+      lost: (thread, why, isAsked) => this.#threadLost(thread, why, isAsked),
+    });
+  }
+
+  #makeTree(): Tree {
+    return new Tree(this.#options.plan, {
+      now: this.#host.now,
+      random: this.#host.random,
+      timer: this.#host.timer,
+      begin: (gate) => this.gate.begin(gate),
+      workThreads: this.workThreads,
+      props: (path) => this.#options.props(path, this),
+      start: (start) => this.#command(start.ref.thread, { kind: 'Start', start }),
+      stop: (ref) => this.#command(ref.thread, { kind: 'Stop', ref }),
+      kill: (ref) => this.#command(ref.thread, { kind: 'Kill', ref }),
+      signal: (to, signal) => this.#command(to.thread, { kind: 'Signal', to, signal }),
+      log: (level, event, detail) => this.log(level, event, detail),
+      over: (over) => this.#over(over),
+    });
+  }
+
+  #startWatchdog(): Worker {
+    const { plan } = this.#options;
+    const workerData: WatchdogStart = {
+      gate: this.gate.memory,
+      gates: this.#gatePaths.map((_, gate) => gate),
+      threadCount: 1 + threadsOf(plan).length + this.workThreads.length,
+    };
+    const worker = new Worker(new URL('./watchdog.ts', import.meta.url), {
+      workerData,
+      name: 'watchdog',
+      resourceLimits: { maxYoungGenerationSizeMb: 1 },
+    });
+    worker.on('message', (reason: string) => this.log('warn', 'fence', { reason, team: plan.id }));
+    worker.unref();
+    return worker;
+  }
+
+  /** What main does at each fence: its own cells first, then the tree, then proof of the other threads. */
+  async #obeyFence(): Promise<FenceProof> {
+    const rung = Atomics.load(this.gate.words.bells, 0);
+    this.#shell.sweep();
+    this.tree.fenced(this.gate.words.fences);
+    const proof = await proveFence(this.gate, this.#threads);
+    // Whoever fenced here and the bell that rang meet in one fence: it is told of once.
+    if (rung <= this.#toldFences) return proof;
+    this.#toldFences = rung;
+    const { isProven, terminated, elapsedMs } = proof;
+    const detail = { isProven, terminated: terminated.join(' '), elapsedMs };
+    this.log(isProven ? 'warn' : 'error', 'fence-proven', detail);
+    this.#options.onFence?.(proof);
+    return proof;
+  }
+
+  #command(thread: string, command: ThreadCommand): void {
+    if (thread === 'main') this.#commands.push(command);
+    else this.#threads.command(thread, command);
+  }
+
+  /** A dead thread is started again before its cells are: their start waits in its ports. */
+  #threadLost(thread: string, why: string, isAsked: boolean): void {
+    if (this.#isClosing && this.#stopped === null) return;
+    this.log(isAsked ? 'warn' : 'error', 'thread-lost', { thread, why });
+    const nowMs = this.#host.now();
+    if (!isAsked) this.#losses.push(nowMs);
+    const recent = this.#losses.filter((at) => nowMs - at < lossPeriodMs);
+    this.#losses.splice(0, Infinity, ...recent);
+    if (recent.length > lossCountMax) {
+      this.tree.giveUp({
+        supervisor: 'threads',
+        context: 'intensity exceeded',
+        reason: why,
+        offender: thread,
+      });
+    } else if (!this.#isClosing) this.#threads.restart(thread);
+    this.tree.threadLost(thread);
+  }
+
+  #over(over: TreeOver): void {
+    if (over.kind === 'shutdown') this.#stopped?.();
+    else if (!this.#isClosing) this.#options.onOver(over);
+  }
+}
