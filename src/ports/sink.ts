@@ -89,9 +89,7 @@ export type SinkRequest =
   /** Reads foreign keys downstream and answers which tables must share a span. */
   | { readonly kind: 'ReadGroups'; readonly changefeed: string; readonly rules: readonly string[] }
   /** Forgets a span (its dispatcher ended); connections used for it may close. */
-  | { readonly kind: 'Release'; readonly span: string }
-  /** Forgets all table definitions read from the downstream; called after each DDL. */
-  | { readonly kind: 'ForgetTables' };
+  | { readonly kind: 'Release'; readonly span: string };
 
 /** Answer to `Apply`. */
 export interface SinkApplied {

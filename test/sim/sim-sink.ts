@@ -71,8 +71,6 @@ export class SimSink {
       case 'Release':
         this.#stages.delete(request.span);
         return ok({ kind: 'Done' });
-      case 'ForgetTables':
-        return ok({ kind: 'Done' });
     }
   }
 

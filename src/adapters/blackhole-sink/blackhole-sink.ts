@@ -103,8 +103,6 @@ class BlackholeSink {
         for (const key of this.#staged.keys())
           if (key.endsWith(`\0${request.span}`)) this.#staged.delete(key);
         return { kind: 'Done' };
-      case 'ForgetTables':
-        return { kind: 'Done' };
       default:
         return unreachable(request);
     }

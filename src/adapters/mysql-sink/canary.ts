@@ -23,6 +23,19 @@ const canaryWaitSeconds = 20;
  */
 export async function runCanary(session: SinkSession, tables: MetaTables): Promise<void> {
   await demandTransactionalTables(session, tables);
+  await session.run(
+    `INSERT INTO ${tables.slot}(cf,slot,token,guard,seq,pos,span,lane,owner) VALUES ('',0,0,0,0,'','canary',0,'') ON DUPLICATE KEY UPDATE token=VALUES(token),guard=VALUES(guard)`,
+    'make the scratch row',
+  );
+  const canary = new Canary(session, tables);
+  await canary.run();
+}
+
+/**
+ * Runs `task` while no other sink makes tables or runs a canary on this server: scratch rows are shared, and a server that is
+ * making a table may show another session half of it. SINK_BUSY when the turn does not come in 20 s.
+ */
+export async function inTurn(session: SinkSession, task: () => Promise<void>): Promise<void> {
   const taken = await session.rows(
     `SELECT GET_LOCK(${literal(canaryLockName)},${canaryWaitSeconds}) AS taken`,
     'take turns with other canaries',
@@ -30,12 +43,8 @@ export async function runCanary(session: SinkSession, tables: MetaTables): Promi
   if (taken[0]?.['taken'] !== 1) {
     fail('SINK_BUSY', 'another canary holds the scratch row', { retry: 'Again' });
   }
-  await session.run(
-    `INSERT INTO ${tables.slot}(cf,slot,token,guard,seq,pos,span,lane,owner) VALUES ('',0,0,0,0,'','canary',0,'') ON DUPLICATE KEY UPDATE token=VALUES(token),guard=VALUES(guard)`,
-    'make the scratch row',
-  );
-  const canary = new Canary(session, tables);
-  await canary.run();
+  // After an error the session is destroyed, and its locks end with it.
+  await task();
   await session.run(`DO RELEASE_LOCK(${literal(canaryLockName)})`, 'end the canary');
 }
 

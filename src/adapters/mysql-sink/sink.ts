@@ -1,5 +1,5 @@
 import { FailureError, fail, failed, failure, ok } from '#src/base/failure.ts';
-import { runCanary } from './canary.ts';
+import { inTurn, runCanary } from './canary.ts';
 import { FeedWriter } from './feed-writer.ts';
 import { readEndpoint } from './endpoint.ts';
 import { makeMetaTables, metaTables } from './meta-schema.ts';
@@ -133,9 +133,6 @@ export class MysqlSink implements SinkPort {
       case 'Release':
         this.#release(request.span);
         return Promise.resolve({ kind: 'Done' });
-      case 'ForgetTables':
-        this.#opened().forget();
-        return Promise.resolve({ kind: 'Done' });
     }
   }
 
@@ -148,8 +145,10 @@ export class MysqlSink implements SinkPort {
           'locks of a Galera cluster hold on one node only: add allow-galera=true to the sink URI when a single node is written to',
         );
       }
-      await makeMetaTables(session, this.#tables);
-      await runCanary(session, this.#tables);
+      await inTurn(session, async () => {
+        await makeMetaTables(session, this.#tables);
+        await runCanary(session, this.#tables);
+      });
       this.#planning ??= this.#makePlanning({
         query: (sql) =>
           this.#sessions.control.with((control) => control.rows(sql, 'read table definitions')),

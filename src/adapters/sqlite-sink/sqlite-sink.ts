@@ -109,9 +109,6 @@ class SqliteSink {
       case 'Release':
         this.#release(request.span);
         return { kind: 'Done' };
-      case 'ForgetTables':
-        file.cache.forget();
-        return { kind: 'Done' };
       default:
         return unreachable(request);
     }

@@ -421,6 +421,9 @@ describe('the SQLite sink', () => {
     const failure = await refusedBySink(sink, { kind: 'Open', changefeed: 'f' });
     assert.equal(failure.code, 'SINK_UNREACHABLE');
     await sink.close();
-    assert.equal((await refusedBySink(sink, { kind: 'ForgetTables' })).code, 'INTERNAL_STOPPED');
+    assert.equal(
+      (await refusedBySink(sink, { kind: 'Release', span: 'd.t' })).code,
+      'INTERNAL_STOPPED',
+    );
   });
 });
