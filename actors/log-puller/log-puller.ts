@@ -200,10 +200,13 @@ function answered(state: S, answer: UpstreamAnswer): Step<S> {
   }
 }
 
-/** A failed call: recoverable ones back off and try again from the last resolved position. */
+/**
+ * A failed call: recoverable ones back off and try again from the last resolved position. `Resync`: the position must be found
+ * anew, which is its maintainer's to ask for.
+ */
 function troubled(state: S, failure: Failure, env: Env): Step<S> {
   const { at } = state.phase;
-  if (failure.retry === 'Never') {
+  if (failure.retry === 'Never' || failure.retry === 'Resync') {
     return [
       { ...state, phase: { at: 'idle' }, pulling: null },
       toMaintainer(state, { kind: 'SourceFailed', failure }),

@@ -26,6 +26,8 @@ export const failureCatalogue = {
     'The position to start from is no longer in the upstream binary logs. Take a new copy of the data.',
   SOURCE_DIVERGED:
     'The upstream does not know the stored position: its history was reset, or its tail was lost.',
+  SOURCE_MOVED:
+    'Another server answers at the upstream address, or its log was begun anew. Normal after a failover: the changefeed starts again at its checkpoint, found by GTID.',
   SOURCE_CHECKSUM:
     'An event failed its CRC32. Sluice reconnects; when it persists, the binary log on disk is damaged.',
   SOURCE_CORRUPT: 'An event could not be decoded. The message has file, position and event type.',

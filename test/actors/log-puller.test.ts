@@ -123,6 +123,13 @@ test('what cannot be repaired ends the source', () => {
   assert.equal(puller.state.phase.at, 'idle');
 });
 
+test('a position that must be found anew is for the maintainer to check', () => {
+  const puller = Puller.pulling();
+  const moved = failure('SOURCE_MOVED', 'another server', { retry: 'Resync' });
+  assert.deepEqual(puller.fail(moved), ['maintainer SourceFailed']);
+  assert.equal(puller.state.phase.at, 'idle');
+});
+
 test('an answer to an earlier call is dropped', () => {
   const puller = Puller.pulling();
   const earlier = puller.state.call;

@@ -15,7 +15,7 @@ export type ProxyFault =
 /** A running proxy. */
 export class Proxy {
   readonly #server: Server;
-  readonly #target: { readonly host: string; readonly port: number };
+  #target: { readonly host: string; readonly port: number };
   readonly #sockets = new Set<Socket>();
   #fault: ProxyFault = { kind: 'none' };
   #frozen = false;
@@ -47,6 +47,11 @@ export class Proxy {
   /** The fault of connections made from now on. */
   set fault(fault: ProxyFault) {
     this.#fault = fault;
+  }
+
+  /** The port of 127.0.0.1 that connections made from now on lead to, as when an address moves to another server. */
+  set target(port: number) {
+    this.#target = { ...this.#target, port };
   }
 
   /** Stops or goes on passing bytes, on all connections. */

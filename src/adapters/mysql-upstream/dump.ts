@@ -22,7 +22,7 @@ import { MysqlClock } from './mysql-clock.ts';
 import { freeServerId } from './replica-id.ts';
 import { Router } from './router.ts';
 import { ServerConnection } from './server-connection.ts';
-import { readServerFacts, type ServerFacts } from './server-facts.ts';
+import { readServerFacts, serverIdentity, type ServerFacts } from './server-facts.ts';
 import { failureOfServerError, faultFailure } from './source-failure.ts';
 import { logsExplicitDefaults } from './statement-text.ts';
 import type { UpstreamUri } from './upstream-uri.ts';
@@ -90,6 +90,7 @@ export class Dump {
     const connection = await ServerConnection.open(uri);
     try {
       const facts = await readServerFacts(connection);
+      demandServerOf(start.timeline.at(-1), facts);
       const serverId = await freeServerId(connection, facts, uri.serverId);
       await prepareSession(connection, facts, {
         start: start.position,
@@ -265,6 +266,15 @@ export class Dump {
       this.#stream.close();
     }
   }
+}
+
+/** On MySQL a position counts on one server only: another one numbers its files in its own way. */
+function demandServerOf(segment: TimelineSegment | undefined, facts: ServerFacts): void {
+  if (facts.flavor !== 'mysql' || segment === undefined) return;
+  if (segment.server === serverIdentity(facts)) return;
+  fail('SOURCE_MOVED', 'another server answers than the one that the position counts on', {
+    retry: 'Resync',
+  });
 }
 
 function stopped(message: string): FailureError {

@@ -230,7 +230,9 @@ export class GroupTracker {
     if (!group.start.seen || group.xid !== undefined) return true;
     if (group.start.standalone !== undefined) return false;
     // Only prepared XA groups are sent twice by MySQL: anything else means that file and GTID set disagree.
-    return fail('SOURCE_DIVERGED', `GTID ${group.start.gtid} lies before the stored position`);
+    return fail('SOURCE_MOVED', `GTID ${group.start.gtid} lies before the stored position`, {
+      retry: 'Resync',
+    });
   }
 
   #addRows(group: OpenGroup, record: RowsRecord): void {

@@ -88,11 +88,7 @@ async function resume(
   stored: { readonly position: Position; readonly timeline: readonly TimelineSegment[] },
 ): Promise<Begun> {
   const { position, timeline } = stored;
-  const segment = timeline.at(-1);
-  const newestNumber = fileNumber(place.files.at(-1)!);
-  const continues =
-    segment?.server === place.server && fileOfTs(position.ts) - segment.fileBase <= newestNumber;
-  if (continues) return { start: position, timeline };
+  if (await continues(connection, place, stored)) return { start: position, timeline };
   // Another server, or a log that was begun anew: its files go on above everything numbered so far.
   const file = await startFile(connection, place.files, GtidSet.parse(position.gtid));
   const fileBase = fileOfTs(position.ts) + 1 - fileNumber(file);
@@ -101,6 +97,22 @@ async function resume(
     start: { ts: position.ts, gtid: position.gtid, file, offset: fileHeadBytes },
     timeline: [...timeline, added],
   };
+}
+
+/** Whether the log of this server is still the one that the position counts on. */
+async function continues(
+  connection: ServerConnection,
+  { server, files }: Place,
+  { position, timeline }: { position: Position; timeline: readonly TimelineSegment[] },
+): Promise<boolean> {
+  const segment = timeline.at(-1);
+  if (segment?.server !== server) return false;
+  const number = fileOfTs(position.ts) - segment.fileBase;
+  if (number > fileNumber(files.at(-1)!)) return false;
+  const file = files.find((name) => fileNumber(name) === number);
+  // A log that was begun anew may have reached the number again: then what lies before that file is not all in the position.
+  if (file === undefined) return true;
+  return GtidSet.parse(position.gtid).contains(GtidSet.parse(await gtidsBefore(connection, file)));
 }
 
 function startOfFile(fileBase: number, file: string, gtid: string): Position {

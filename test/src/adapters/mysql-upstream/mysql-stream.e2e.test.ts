@@ -180,6 +180,11 @@ describe('MySQL', { skip: await mysqlMissing() }, () => {
     await server.query("INSERT INTO a.u VALUES (6000, 'after')");
     const again = upstream();
     const position = { ...resolved };
+    // Who opens without a look would take the new groups for old ones.
+    assert.equal(await open(again, { position, timeline: before.timeline }), undefined);
+    const refused = await next(again);
+    assert.ok('code' in refused);
+    assert.deepEqual([refused.code, refused.retry], ['SOURCE_MOVED', 'Resync']);
     const checked = await check(again, {
       kind: 'position',
       position,
