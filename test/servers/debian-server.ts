@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { findProgram } from './requirements.ts';
-import { isAlive } from './server-process.ts';
+import { withLock } from './lock-file.ts';
 
 const run = promisify(execFile);
 
@@ -59,11 +59,14 @@ const LOADERS: Readonly<Record<string, readonly [folder: string, file: string]>>
 };
 
 const LIMIT_MS = 240_000;
-const LOCK_LIMIT_MS = 300_000;
+
+/** Where packages are kept between runs: $SLUICE_CACHE, by default below the temporary folder. */
+export function serverCache(): string {
+  return process.env['SLUICE_CACHE'] ?? join(tmpdir(), 'sluice-cache');
+}
 
 /**
- * The newest server of a make in Debian's unstable suite, unpacked into a cache ($SLUICE_CACHE, default below the
- * temporary folder) without being installed, each make in a root of its own. The first call downloads 60 to 80 MB from
+ * The newest server of a make in Debian's unstable suite, unpacked into {@link serverCache} without being installed, each make in a root of its own. The first call downloads 60 to 80 MB from
  * the machine's own Debian mirror; the packages are kept, because the suite moves on.
  */
 export async function obtainDebianServer(name: ServerMake): Promise<UnpackedServer> {
@@ -73,7 +76,7 @@ export async function obtainDebianServer(name: ServerMake): Promise<UnpackedServ
   for (const program of ['apt-get', 'dpkg']) {
     if (findProgram(program) === null) return { unavailable: `${program} is not on this machine` };
   }
-  const cache = join(process.env['SLUICE_CACHE'] ?? join(tmpdir(), 'sluice-cache'), name);
+  const cache = join(serverCache(), name);
   try {
     mkdirSync(join(cache, 'debs'), { recursive: true });
     return await withLock(join(cache, 'lock'), async () => {
@@ -177,36 +180,4 @@ function debianMirror(): { uri: string; keyring: string | null } {
     return { uri, keyring };
   }
   throw new Error('this machine names no Debian archive in its apt sources');
-}
-
-/** Runs `task` while holding a lock file that names this process; a lock of a dead process is taken over. */
-async function withLock<T>(file: string, task: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + LOCK_LIMIT_MS;
-  while (!tryLock(file)) {
-    if (Date.now() > deadline) throw new Error(`waited too long for ${file}`);
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
-  try {
-    return await task();
-  } finally {
-    rmSync(file, { force: true });
-  }
-}
-
-function tryLock(file: string): boolean {
-  try {
-    writeFileSync(file, String(process.pid), { flag: 'wx' });
-    return true;
-  } catch {
-    if (existsSync(file) && isOrphaned(file)) {
-      rmSync(file, { force: true });
-    }
-    return false;
-  }
-}
-
-function isOrphaned(file: string): boolean {
-  const pid = Number(readFileSync(file, 'utf8'));
-  // Zero: the holder has made the file but not yet written its number.
-  return pid > 0 && !isAlive(pid);
 }

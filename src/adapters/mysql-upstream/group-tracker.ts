@@ -153,6 +153,8 @@ export class GroupTracker {
       case eventType.previousGtids:
       case eventType.mariadbGtidList:
       case eventType.binlogCheckpoint:
+      // Tells how the file is encrypted; what is sent is not.
+      case eventType.startEncryption:
       case eventType.stop:
         return this.#acceptFileEvent(event);
       case eventType.intvar:
@@ -168,8 +170,6 @@ export class GroupTracker {
       case eventType.beginLoadQuery:
       case eventType.appendBlock:
         return fail('SOURCE_STATEMENT', 'LOAD DATA was logged as a statement');
-      case eventType.startEncryption:
-        return fail('SOURCE_UNSUPPORTED', 'the server sends its log encrypted');
       default:
         if ((event.flags & ignorableFlag) !== 0) return;
         return fail('SOURCE_UNSUPPORTED', `an event of type ${event.type} is not known`);

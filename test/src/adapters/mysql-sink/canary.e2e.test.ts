@@ -1,13 +1,15 @@
 /** Opening a sink on servers that enforce the fence, and on servers made not to. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { freePort } from '#test/servers/free-port.ts';
+import { mariadbExtrasMissing, obtainMariadbExtras } from '#test/servers/mariadb-extras.ts';
 import { startMariadb } from '#test/servers/mariadb.ts';
 import { changefeed, openHandMadeSink, want, wantFailure } from './hand-made-sink.ts';
 
 import type { MysqlSink } from '#src/adapters/mysql-sink/sink.ts';
 import type { MariadbServer } from '#test/servers/mariadb.ts';
 
-describe('opening a sink', () => {
+describe('opening a sink', async () => {
   let server: MariadbServer;
   const sinks: MysqlSink[] = [];
   const open = (options: Parameters<typeof openHandMadeSink>[1] = {}) => {
@@ -44,6 +46,36 @@ describe('opening a sink', () => {
       [true, true, true, true, true, true],
     );
   });
+
+  it(
+    'refuses a node of a Galera cluster unless told that only one is written to',
+    {
+      skip: await mariadbExtrasMissing(),
+    },
+    async () => {
+      const extras = await obtainMariadbExtras();
+      assert.ok('galera' in extras);
+      const address = `127.0.0.1:${await freePort()}`;
+      const node = await startMariadb({
+        config: {
+          wsrep_on: 'ON',
+          wsrep_provider: extras.galera,
+          wsrep_cluster_address: 'gcomm://',
+          wsrep_node_address: address,
+          wsrep_provider_options: `'gmcast.listen_addr=tcp://${address}'`,
+          innodb_autoinc_lock_mode: '2',
+        },
+      });
+      try {
+        const failure = await wantFailure(open({ uri: node.uri() }));
+        assert.equal(failure, 'SINK_UNSUPPORTED');
+        assert.deepEqual(await node.query("SHOW DATABASES LIKE 'sluice_meta'"), []);
+        await want('Opened', open({ uri: node.uri({ 'allow-galera': 'true' }) }));
+      } finally {
+        await node.stop();
+      }
+    },
+  );
 
   it('keeps its bookkeeping where the URI says', async () => {
     await want('Opened', open({ uri: server.uri({ 'meta-database': 'elsewhere' }) }));
