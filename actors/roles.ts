@@ -3,6 +3,8 @@ import { role, type Role } from '#src/kernel/behaviour.ts';
 import { coordinatorGuards } from '#src/protocol/coordinator.ts';
 import { maintainerGuards } from '#src/protocol/maintainer.ts';
 import { managerGuards } from '#src/protocol/manager.ts';
+import { membershipGuards } from '#src/protocol/membership.ts';
+import { sessionGuards } from '#src/protocol/session.ts';
 import { dispatcherGuards, eventServiceGuards, logPullerGuards } from '#src/protocol/source.ts';
 import { coordinator } from './coordinator/coordinator.ts';
 import { dispatcher } from './dispatcher/dispatcher.ts';
@@ -10,9 +12,13 @@ import { dispatcherManager } from './dispatcher-manager/dispatcher-manager.ts';
 import { eventService } from './event-service/event-service.ts';
 import { logPuller } from './log-puller/log-puller.ts';
 import { maintainer } from './maintainer/maintainer.ts';
+import { membership } from './membership/membership.ts';
+import { session } from './session/session.ts';
 
 /** Role name → behaviour and guards. */
 export const roles: Readonly<Record<string, Role>> = {
+  session: role(session, sessionGuards),
+  membership: role(membership, membershipGuards),
   coordinator: role(coordinator, coordinatorGuards),
   maintainer: role(maintainer, maintainerGuards),
   'log-puller': role(logPuller, logPullerGuards),

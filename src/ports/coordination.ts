@@ -101,7 +101,7 @@ export type CoordinationAnswer =
  */
 export interface SessionProof {
   readonly lease: string;
-  /** As granted: the store may raise what was asked for. */
+  /** As granted: the store may raise what was asked for. Infinity: the session ends with the process, and only so. */
   readonly ttlMs: number;
   readonly sentAtMs: number;
   readonly answeredAtMs: number;

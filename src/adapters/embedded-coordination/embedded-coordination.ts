@@ -12,6 +12,7 @@ import type {
   CoordinationPort,
   CoordinationRequest,
   KeyValue,
+  SessionProof,
 } from '#src/ports/coordination.ts';
 import { readCoordinationFile, writeCoordinationFile } from './coordination-file.ts';
 import { lockDirectory } from './directory-lock.ts';
@@ -50,7 +51,7 @@ class EmbeddedCoordination {
   readonly #release: () => void;
   readonly #store: KeyStore;
   readonly #desk: WatchDesk;
-  readonly #sessions = new Map<string, number>();
+  readonly #sessions = new Set<string>();
   #waitCount = 0;
   #isClosed = false;
 
@@ -99,11 +100,10 @@ class EmbeddedCoordination {
       case 'Transact':
         return this.#transact(request);
       case 'OpenSession':
-        return this.#openSession(request.ttlMs);
-      case 'KeepAlive': {
-        const ttlMs = this.#demandSession(request.lease);
-        return { kind: 'KeptAlive', ...proof(request.lease, ttlMs) };
-      }
+        return this.#openSession();
+      case 'KeepAlive':
+        this.#demandSession(request.lease);
+        return { kind: 'KeptAlive', ...proof(request.lease) };
       case 'CloseSession':
         this.#sessions.delete(request.lease);
         this.#write(this.#store.planEnd(request.lease));
@@ -137,20 +137,19 @@ class EmbeddedCoordination {
     this.#desk.changed();
   }
 
-  #openSession(ttlMs: number): CoordinationAnswer {
+  #openSession(): CoordinationAnswer {
     if (this.#sessions.size >= sessionCountMax) {
       throw new FailureError(
         failure('COORDINATION_TOO_LARGE', `more than ${sessionCountMax} sessions`),
       );
     }
     const lease = randomBytes(8).toString('hex');
-    this.#sessions.set(lease, ttlMs);
-    return { kind: 'SessionOpened', ...proof(lease, ttlMs) };
+    this.#sessions.add(lease);
+    return { kind: 'SessionOpened', ...proof(lease) };
   }
 
-  #demandSession(lease: string): number {
-    const ttlMs = this.#sessions.get(lease);
-    if (ttlMs !== undefined) return ttlMs;
+  #demandSession(lease: string): void {
+    if (this.#sessions.has(lease)) return;
     throw new FailureError(
       failure('COORDINATION_SESSION_LOST', 'the session was closed', { scope: 'Node' }),
     );
@@ -171,12 +170,10 @@ class EmbeddedCoordination {
   }
 }
 
-function proof(
-  lease: string,
-  ttlMs: number,
-): { readonly lease: string; ttlMs: number; sentAtMs: number; answeredAtMs: number } {
+/** The session is as long as the process: no clock of ours or of others ends it. */
+function proof(lease: string): SessionProof {
   const nowMs = Number(process.hrtime.bigint()) / 1e6;
-  return { lease, ttlMs, sentAtMs: nowMs, answeredAtMs: nowMs };
+  return { lease, ttlMs: Number.POSITIVE_INFINITY, sentAtMs: nowMs, answeredAtMs: nowMs };
 }
 
 function stopped(): Outcome<never> {
