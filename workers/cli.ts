@@ -5,9 +5,11 @@ import { plan } from '#actors/plan.ts';
 import { FailureError } from '#src/base/failure.ts';
 import type { FailureCode } from '#src/base/failures.ts';
 import { printPlan } from '#src/kernel/plan.ts';
+import { addClientCommands } from './client-commands/commands.ts';
 import { demo } from './demo.ts';
 import { diff } from './diff-command.ts';
 import { replicate } from './replicate-command.ts';
+import { server } from './server-command.ts';
 
 /** Exit statuses of DESIGN §17. */
 const exitStatus = { done: 0, failed: 1, usage: 2 } as const;
@@ -67,6 +69,25 @@ function build(finish: (status: number) => void): Command {
     .addOption(json())
     .addOption(logLevel())
     .action(async (options) => finish(await replicate(options)));
+  program
+    .command('server')
+    .description('run a node with its HTTP API')
+    .option('--addr <host:port>', 'where the API listens', '127.0.0.1:8300')
+    .option('--peer-addr <host:port>', 'where other nodes are listened to', '127.0.0.1:8301')
+    .requiredOption('--data-dir <dir>', 'event store, and the state of a single node')
+    .option('--etcd <urls>', 'etcd of the cluster, URL,URL')
+    .option('--cluster-id <id>', 'name of the cluster', 'default')
+    .option('--config <file>', 'server configuration (TOML)')
+    .option('--workers <n>', 'work threads; default: cores - 1', wholeNumber)
+    .option('--lease-ttl <seconds>', 'how long a dead node is waited for', wholeNumber, 10)
+    .addOption(
+      new Option('--on-fence <what>', 'what a node does that lost its claim')
+        .choices(['rejoin', 'exit'])
+        .default('rejoin'),
+    )
+    .addOption(logLevel())
+    .action(async (options) => finish(await server(options, version)));
+  addClientCommands(program, finish);
   program
     .command('diff')
     .description('compare upstream and downstream, row by row, by checksums')

@@ -4,14 +4,18 @@ import { fail, FailureError } from '#src/base/failure.ts';
 import { openBlackholeSink } from '#src/adapters/blackhole-sink/blackhole-sink.ts';
 import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
 import { openLmdbEventStore } from '#src/adapters/lmdb-event-store/lmdb-event-store.ts';
+import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
 import { openMysqlUpstream } from '#src/adapters/mysql-upstream/mysql-upstream.ts';
+import { parseUpstreamUri } from '#src/adapters/mysql-upstream/upstream-uri.ts';
 import { openSqliteSink } from '#src/adapters/sqlite-sink/sqlite-sink.ts';
+import { parseSqliteUri } from '#src/adapters/sqlite-sink/sqlite-uri.ts';
 import { openWorkloadUpstream } from '#src/adapters/workload/workload-upstream.ts';
 import { parseWorkloadUri } from '#src/adapters/workload/workload-uri.ts';
-import { parseDatabaseUri } from '#src/config/uri.ts';
 import type { GateLife } from '#src/kernel/host.ts';
 import type { Log } from '#src/ports/log.ts';
+import type { SinkPort } from '#src/ports/sink.ts';
+import type { UpstreamPort } from '#src/ports/upstream.ts';
 import type { Gate } from './gate.ts';
 import type { CaptureSettings } from './settings.ts';
 import type { AnyPort } from './thread-host.ts';
@@ -45,24 +49,35 @@ const sinkSchemes = ['mysql', 'mariadb', 'sqlite', 'blackhole'];
 
 /** CONFIG_INVALID with every problem of both URIs, before any thread starts. */
 export function checkUris(upstreamUri: string, sinkUri: string): void {
-  const problems: string[] = [];
-  const check = (option: string, uri: string, schemes: readonly string[]): void => {
-    const scheme = schemeOf(uri);
-    if (!schemes.includes(scheme)) {
-      problems.push(
-        `${option}: unknown scheme; use ${schemes.map((one) => `${one}://`).join(', ')}`,
-      );
-    } else if (scheme === 'mysql' || scheme === 'mariadb') {
-      const parsed = attempt(() => parseDatabaseUri(uri));
-      if (parsed !== null) problems.push(`${option}: ${parsed}`);
-    } else if (scheme === 'workload') {
-      const parsed = attempt(() => parseWorkloadUri(uri));
-      if (parsed !== null) problems.push(`${option}: ${parsed}`);
-    }
-  };
-  check('--upstream', upstreamUri, upstreamSchemes);
-  check('--sink-uri', sinkUri, sinkSchemes);
+  refuse([
+    ...uriProblems('--upstream', upstreamUri, upstreamSchemes),
+    ...uriProblems('--sink-uri', sinkUri, sinkSchemes),
+  ]);
+}
+
+/** CONFIG_INVALID with every problem of a sink's URI. */
+export function checkSinkUri(sinkUri: string): void {
+  refuse(uriProblems('--sink-uri', sinkUri, sinkSchemes));
+}
+
+function refuse(problems: readonly string[]): void {
   if (problems.length > 0) fail('CONFIG_INVALID', problems.join('; '));
+}
+
+function uriProblems(option: string, uri: string, schemes: readonly string[]): readonly string[] {
+  const scheme = schemeOf(uri);
+  if (!schemes.includes(scheme)) {
+    return [`${option}: unknown scheme; use ${schemes.map((one) => `${one}://`).join(', ')}`];
+  }
+  const problem =
+    scheme === 'mysql' || scheme === 'mariadb'
+      ? attempt(() => (option === '--upstream' ? parseUpstreamUri(uri) : readEndpoint(uri)))
+      : scheme === 'workload'
+        ? attempt(() => parseWorkloadUri(uri))
+        : scheme === 'sqlite'
+          ? attempt(() => parseSqliteUri(uri))
+          : null;
+  return problem === null ? [] : [`${option}: ${problem}`];
 }
 
 function attempt(run: () => unknown): string | null {
@@ -75,14 +90,22 @@ function attempt(run: () => unknown): string | null {
   }
 }
 
-function openUpstream(settings: CaptureSettings, log: Log): unknown {
-  const uri = settings.upstreamUri;
+/** The upstream of a URI, by its scheme; FailureError CONFIG_INVALID when the URI is wrong. */
+export function openUpstream(
+  { upstreamUri: uri }: Pick<CaptureSettings, 'upstreamUri'>,
+  log: Log,
+): UpstreamPort {
   return schemeOf(uri) === 'workload'
     ? openWorkloadUpstream({ uri, log })
     : openMysqlUpstream({ uri, log });
 }
 
-function openSink(settings: CaptureSettings, gate: { mayWrite(): boolean }, log: Log): unknown {
+/** The sink of a URI, by its scheme; FailureError CONFIG_INVALID when the URI is wrong. */
+export function openSink(
+  settings: Pick<CaptureSettings, 'sinkUri' | 'captureId' | 'laneCount'>,
+  gate: { mayWrite(): boolean },
+  log: Log,
+): SinkPort {
   const { sinkUri: uri, captureId: owner, laneCount } = settings;
   switch (schemeOf(uri)) {
     case 'sqlite':

@@ -7,6 +7,21 @@ export const failureCatalogue = {
   CONFIG_INVALID:
     'An option, URI or configuration key is wrong. The message lists every problem with its key.',
 
+  // changefeeds and nodes, as API and command line name them
+  CHANGEFEED_UNKNOWN: 'There is no changefeed of this id. See sluice changefeed list.',
+  CHANGEFEED_EXISTS:
+    'A changefeed of this id is there already. Choose another id, or remove it first.',
+  CHANGEFEED_STATE:
+    'The changefeed is not in a state in which this can be done. The message names both.',
+  CAPTURE_UNKNOWN: 'There is no node of this capture id. See sluice capture list.',
+  CLUSTER_NEEDED: 'This takes several nodes: start the servers with --etcd.',
+  SINK_IS_UPSTREAM:
+    'Upstream and downstream are the same server: its own changes would come back for ever.',
+  API_INVALID: 'A request to the API does not fit its schema. The message lists every problem.',
+  API_UNKNOWN: 'The API has no such path or method.',
+  API_UNAUTHORIZED: 'The API wants the token of its configuration as a bearer token.',
+  API_UNREACHABLE: 'No server answers at the URL given by --server.',
+
   // upstream: start checks
   SOURCE_UNREACHABLE: 'The upstream server does not answer. Check host, port, socket and network.',
   SOURCE_ACCESS_DENIED:

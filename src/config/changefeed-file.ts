@@ -49,12 +49,26 @@ const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
 
 /** Reads `path`, or the defaults when it is undefined; CONFIG_INVALID lists every problem with its key. */
 export function readChangefeedFile(path: string | undefined): ChangefeedFile {
-  const parsed = schema.safeParse(path === undefined ? {} : readToml(path));
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      (issue) => `${issue.path.join('.') || 'file'}: ${issue.message}`,
+  return parseChangefeedConfig(path === undefined ? {} : readToml(path), path ?? 'configuration');
+}
+
+/** The file's keys and values as data, unchecked: what the command line sends to a server. */
+export function readToml(path: string): unknown {
+  try {
+    return parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    return fail(
+      'CONFIG_INVALID',
+      `${path}: ${error instanceof Error ? error.message : String(error)}`,
     );
-    return fail('CONFIG_INVALID', `${path ?? 'configuration'}: ${problems.join('; ')}`);
+  }
+}
+
+/** Checks a configuration; CONFIG_INVALID, beginning with `where`, lists every problem with its key. */
+export function parseChangefeedConfig(value: unknown, where: string): ChangefeedFile {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    return fail('CONFIG_INVALID', `${where}: ${problemsOf(parsed.error, 'file').join('; ')}`);
   }
   const { filter, sink, ...rest } = parsed.data;
   const stuck = rest['changefeed-error-stuck-duration'];
@@ -66,13 +80,7 @@ export function readChangefeedFile(path: string | undefined): ChangefeedFile {
   };
 }
 
-function readToml(path: string): unknown {
-  try {
-    return parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    return fail(
-      'CONFIG_INVALID',
-      `${path}: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
+/** One sentence for each problem zod found, with its key; `whole` names the value itself. */
+export function problemsOf(error: z.ZodError, whole: string): readonly string[] {
+  return error.issues.map((issue) => `${issue.path.join('.') || whole}: ${issue.message}`);
 }

@@ -1,0 +1,321 @@
+/** The API over a real single node: changefeeds from generated workloads into SQLite and nothing. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { test, type TestContext } from 'node:test';
+import { call, serve, TestNode, type ApiAnswer } from './api-stage.ts';
+
+import type { ControlPlane } from '#workers/api/control-plane.ts';
+
+async function start(t: TestContext): Promise<TestNode> {
+  const node = await TestNode.start();
+  t.after(() => node.stop());
+  return node;
+}
+
+const endless = 'workload://bank?accounts=50&rate=500';
+const finite = 'workload://insert?tables=2&rows=5&transactions=100&seed=4';
+const base = '/api/v2/changefeeds';
+
+function create(node: TestNode, id: string, more: object = {}): Promise<ApiAnswer> {
+  return node.call('POST', base, {
+    changefeed_id: id,
+    upstream_uri: endless,
+    sink_uri: 'blackhole://',
+    start: 'oldest',
+    ...more,
+  });
+}
+
+const errorOf = ({ status, body }: ApiAnswer): string =>
+  `${status} ${String(body['error_code'])}: ${String(body['error_msg'])}`;
+
+test('a node says who it is, and that it is well', async (t) => {
+  const node = await start(t);
+  assert.deepEqual((await node.call('GET', '/api/v2/status')).body, {
+    version: '1.2.3',
+    id: 'node-1',
+    cluster_id: 'c',
+    pid: process.pid,
+    is_owner: true,
+    liveness: 'alive',
+  });
+  assert.deepEqual(await node.call('GET', '/api/v2/health'), { status: 200, body: {} });
+  assert.deepEqual((await node.call('GET', '/api/v2/captures')).body, {
+    total: 1,
+    items: [
+      { id: 'node-1', address: '127.0.0.1:0', is_owner: true, cluster_id: 'c', state: 'alive' },
+    ],
+  });
+  assert.deepEqual((await node.call('GET', base)).body, { total: 0, items: [] });
+});
+
+test(
+  'the life of a changefeed: created, paused, updated, resumed, removed',
+  { timeout: 120_000 },
+  async (t) => {
+    const node = await start(t);
+    const created = await create(node, 'f-1', {
+      sink_uri: `sqlite://${join(node.directory, 'copy.sqlite')}`,
+      replica_config: { filter: { rules: ['bank.*'] } },
+    });
+    assert.equal(created.status, 200, JSON.stringify(created.body));
+    assert.equal(created.body['upstream_uri'], endless);
+    assert.deepEqual((created.body['config'] as Record<string, unknown>)['filter'], {
+      rules: ['bank.*'],
+    });
+    const running = await node.until('f-1', (body) => Number(body['transactions']) > 20);
+    assert.equal(running['state'], 'normal');
+    assert.equal(running['maintainer_capture_id'], 'node-1');
+    const tables = (await node.call('GET', `${base}/f-1/tables`)).body;
+    assert.equal(tables['total'], 1);
+    assert.ok((tables['items'] as { tables: string[] }[])[0]!.tables.includes('bank.account_0'));
+
+    assert.equal(
+      errorOf(await node.call('PUT', `${base}/f-1`, { replica_config: {} })),
+      '409 CHANGEFEED_STATE: changefeed f-1 is normal: only stopped or failed can be updated',
+    );
+    assert.deepEqual(await node.call('POST', `${base}/f-1/pause`), { status: 200, body: {} });
+    const paused = await node.until('f-1', () => true);
+    assert.deepEqual([paused['state'], paused['maintainer_capture_id']], ['stopped', '']);
+    assert.equal(
+      errorOf(await node.call('POST', `${base}/f-1/pause`)),
+      '409 CHANGEFEED_STATE: changefeed f-1 is stopped: only normal or warning can be paused',
+    );
+    const updated = await node.call('PUT', `${base}/f-1`, {
+      replica_config: { memory_quota: 2 ** 25 },
+    });
+    assert.equal((updated.body['config'] as Record<string, unknown>)['memory-quota'], 2 ** 25);
+    assert.deepEqual(await node.call('POST', `${base}/f-1/resume`), { status: 200, body: {} });
+    const resumed = await node.until(
+      'f-1',
+      (body) => body['state'] === 'normal' && Number(body['rows']) > 0,
+    );
+    assert.ok(Number(resumed['checkpoint_ts']) >= Number(paused['checkpoint_ts']));
+    assert.deepEqual(await node.call('DELETE', `${base}/f-1`), { status: 200, body: {} });
+    assert.equal(
+      errorOf(await node.call('GET', `${base}/f-1`)),
+      '404 CHANGEFEED_UNKNOWN: there is no changefeed f-1',
+    );
+  },
+);
+
+test(
+  'several changefeeds run side by side, each between its own ends',
+  { timeout: 120_000 },
+  async (t) => {
+    const node = await start(t);
+    const files = ['a', 'b'].map((name) => join(node.directory, `${name}.sqlite`));
+    for (const [i, file] of files.entries()) {
+      const upstream_uri = finite.replace('seed=4', `seed=${i + 1}`);
+      const answer = await create(node, `f-${i}`, { upstream_uri, sink_uri: `sqlite://${file}` });
+      assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    }
+    for (const [i, file] of files.entries()) {
+      await node.until(`f-${i}`, (body) => Number(body['transactions']) >= 100);
+      const database = new DatabaseSync(file);
+      const tables = database
+        .prepare("SELECT name FROM sqlite_master WHERE name LIKE 'stream.event%'")
+        .all();
+      database.close();
+      assert.equal(tables.length, 2, file);
+    }
+    const listed = (await node.call('GET', `${base}?state=normal`)).body;
+    assert.deepEqual(
+      (listed['items'] as { id: string }[]).map(({ id }) => id),
+      ['f-0', 'f-1'],
+    );
+    assert.equal((await node.call('GET', `${base}?state=failed`)).body['total'], 0);
+    const { body } = await node.call('GET', '/metrics');
+    assert.match(
+      String(body['text']),
+      /^ticdc_owner_status\{namespace="default",changefeed="f-0",capture="node-1"\} 0$/m,
+    );
+    assert.match(
+      String(body['text']),
+      /^sluice_changefeed_rows\{[^}]*changefeed="f-1"[^}]*\} 500$/m,
+    );
+  },
+);
+
+test(
+  'a node that starts again on its directory goes on with what ran, and leaves what was paused',
+  { timeout: 120_000 },
+  async (t) => {
+    const first = await TestNode.start();
+    const file = join(first.directory, 'a.sqlite');
+    await create(first, 'runs', { sink_uri: `sqlite://${file}` });
+    await create(first, 'rests');
+    const before = await first.until('runs', (body) => Number(body['checkpoint_ts']) > 100);
+    await first.until('rests', (body) => Number(body['checkpoint_ts']) > 0);
+    await first.call('POST', `${base}/rests/pause`);
+    await first.api.close();
+    await first.plane.close();
+    const second = await TestNode.start(first.directory);
+    t.after(() => second.stop());
+    const rests = await second.until('rests', () => true);
+    assert.equal(rests['state'], 'stopped');
+    assert.ok(Number(rests['checkpoint_ts']) > 0);
+    const runs = await second.until('runs', (body) => Number(body['transactions']) > 50);
+    assert.equal(runs['state'], 'normal');
+    assert.ok(Number(runs['checkpoint_ts']) > Number(before['checkpoint_ts']));
+  },
+);
+
+test(
+  'what needs several nodes, or names what is not there, is refused with its code',
+  { timeout: 60_000 },
+  async (t) => {
+    const node = await start(t);
+    await create(node, 'f');
+    const cases: readonly (readonly [
+      method: string,
+      path: string,
+      body: unknown,
+      error: string,
+    ])[] = [
+      [
+        'POST',
+        `${base}/f/move_table`,
+        { table: 'a.b', target_node_id: 'node-1' },
+        '409 CLUSTER_NEEDED: moving a table takes several nodes, and this is one',
+      ],
+      [
+        'POST',
+        `${base}/f/move_table`,
+        { table: 'a.b', target_node_id: 'x' },
+        '404 CAPTURE_UNKNOWN: there is no capture x',
+      ],
+      [
+        'POST',
+        `${base}/f/split_table`,
+        { table: 'a.b', part_count: 2 },
+        '409 CLUSTER_NEEDED: splitting a table takes several nodes, and this is one',
+      ],
+      [
+        'POST',
+        `${base}/f/merge_table`,
+        { table: 'a.b' },
+        '409 CLUSTER_NEEDED: merging a table takes several nodes, and this is one',
+      ],
+      [
+        'POST',
+        `${base}/g/merge_table`,
+        { table: 'a.b' },
+        '404 CHANGEFEED_UNKNOWN: there is no changefeed g',
+      ],
+      ['POST', '/api/v2/captures/x/drain', undefined, '404 CAPTURE_UNKNOWN: there is no capture x'],
+      [
+        'POST',
+        '/api/v2/captures/node-1/drain',
+        undefined,
+        '409 CLUSTER_NEEDED: draining a node takes several nodes, and this is one',
+      ],
+      [
+        'POST',
+        '/api/v2/owner/resign',
+        undefined,
+        '409 CLUSTER_NEEDED: resigning takes several nodes, and this is one',
+      ],
+      ['POST', `${base}/g/pause`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
+      ['POST', `${base}/g/resume`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
+      ['DELETE', `${base}/g`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
+      ['GET', `${base}/g/tables`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
+      ['GET', `${base}/g/synced`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
+      ['GET', '/api/v2/nothing', undefined, '404 API_UNKNOWN: there is no GET /api/v2/nothing'],
+      ['PATCH', `${base}/f`, undefined, `404 API_UNKNOWN: there is no PATCH ${base}/f`],
+    ];
+    for (const [method, path, body, error] of cases) {
+      assert.equal(errorOf(await node.call(method, path, body)), error);
+    }
+    assert.equal(errorOf(await create(node, 'f')), '409 CHANGEFEED_EXISTS: changefeed f exists');
+    const { body } = await node.call('GET', '/api/v2/tree');
+    const [tree] = body['tree'] as { changefeed: string; cells: { role: string }[] }[];
+    assert.equal(tree?.changefeed, 'f');
+    assert.ok(tree.cells.some(({ role }) => role === 'maintainer'));
+  },
+);
+
+test('two creations of one id at once give one changefeed', { timeout: 60_000 }, async (t) => {
+  const node = await start(t);
+  const answers = await Promise.all([create(node, 'f'), create(node, 'f'), create(node, 'f')]);
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 409, 409]);
+});
+
+test(
+  'passwords are in no answer, log line or metric, only in the file of the owner',
+  { timeout: 60_000 },
+  async (t) => {
+    const node = await start(t);
+    const canary = 's3cr3t-canary';
+    const uri = `mysql://u:${canary}@127.0.0.1:1/`;
+    const refused = await create(node, 'f', { upstream_uri: uri, sink_uri: uri });
+    assert.equal(refused.body['error_code'], 'SOURCE_UNREACHABLE');
+    const also = await create(node, 'f', { upstream_uri: `mysql://u:${canary}@/?x=1` });
+    const third = await create(node, 'f', { sink_uri: `mysql://u:${canary}%@h/`, extra: canary });
+    await create(node, 'g');
+    const all = [
+      refused,
+      also,
+      third,
+      await node.call('GET', base),
+      await node.call('GET', '/metrics'),
+    ];
+    assert.equal(JSON.stringify(all).includes(canary), false);
+    assert.equal(node.logged.join('').includes(canary), false);
+    assert.ok(node.logged.some((line) => line.includes('api-request')));
+    const stored = readFileSync(join(node.directory, 'coordination', 'coordination.json'), 'utf8');
+    assert.equal(stored.includes(canary), false);
+  },
+);
+
+test('an API with a token refuses whoever does not show it', async (t) => {
+  const node = await start(t);
+  const api = await serve(node.plane, 'a-token-of-the-api');
+  t.after(() => api.close());
+  const statusOf = async (path: string, authorization?: string): Promise<number> => {
+    const headers = authorization === undefined ? {} : { authorization };
+    return (await call(api, 'GET', path, undefined, headers)).status;
+  };
+  assert.equal(await statusOf(base), 401);
+  assert.equal(await statusOf(base, 'Bearer a-token-of-the-apj'), 401);
+  assert.equal(await statusOf(base, 'Bearer'), 401);
+  assert.equal(await statusOf(base, 'Bearer a-token-of-the-api'), 200);
+  assert.equal(await statusOf('/api/v2/health'), 200);
+  assert.equal(await statusOf('/metrics'), 200);
+});
+
+test('a node that is not coordinator passes requests on, once', { timeout: 60_000 }, async (t) => {
+  const node = await start(t);
+  // The same control plane seen from a node that is not the coordinator; its address is where requests go.
+  const follower = (address: string | null): ControlPlane => ({
+    ...node.plane,
+    isCoordinator: () => false,
+    coordinatorAddress: () => address,
+  });
+  const other = await serve(follower(node.api.address), null);
+  t.after(() => other.close());
+  const created = await call(other, 'POST', base, {
+    changefeed_id: 'f',
+    upstream_uri: endless,
+    sink_uri: 'blackhole://',
+  });
+  assert.equal(created.body['id'], 'f');
+  assert.equal((await node.call('GET', base)).body['total'], 1);
+  const refused = await call(other, 'POST', `${base}/g/pause`);
+  assert.equal(errorOf(refused), '404 CHANGEFEED_UNKNOWN: there is no changefeed g');
+  assert.equal((await call(other, 'GET', '/api/v2/status')).body['is_owner'], false);
+
+  const lost = await serve(follower(null), null);
+  t.after(() => lost.close());
+  assert.equal(
+    errorOf(await call(lost, 'GET', base)),
+    '503 INTERNAL_STOPPED: there is no coordinator at the moment',
+  );
+  // Two nodes that each take the other for coordinator.
+  const ping = await serve(follower(other.address), null);
+  t.after(() => ping.close());
+  const looped = await call(ping, 'GET', base);
+  assert.equal(errorOf(looped), '503 INTERNAL_STOPPED: there is no coordinator at the moment');
+});

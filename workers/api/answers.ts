@@ -1,0 +1,86 @@
+/** Views of the control plane in the API's words. */
+import type { Failure } from '#src/base/failure.ts';
+import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import type { ChangefeedView } from './control-plane.ts';
+
+/** A changefeed in a list. */
+export function listedChangefeed(view: ChangefeedView): Readonly<Record<string, unknown>> {
+  const { status } = view;
+  const ts = status.checkpoint?.ts ?? 0;
+  return {
+    id: view.id,
+    namespace: 'default',
+    state: status.state,
+    stage: status.stage,
+    checkpoint_ts: ts,
+    checkpoint_tso: ts,
+    checkpoint_gtid: status.checkpoint?.gtid ?? '',
+    checkpoint_time: timeText(status.appliedMs),
+    resolved_ts: status.resolvedTs,
+    error: status.failure === null ? null : errorOf(status.failure, view.maintainer ?? ''),
+  };
+}
+
+/** A changefeed by itself. */
+export function shownChangefeed(
+  view: ChangefeedView,
+  addressOf: (captureId: string) => string,
+): Readonly<Record<string, unknown>> {
+  const { status, config, maintainer } = view;
+  return {
+    ...listedChangefeed(view),
+    upstream_uri: view.upstreamUri,
+    sink_uri: view.sinkUri,
+    create_time: timeText(view.createdMs),
+    start_gtid: view.start,
+    config: {
+      'memory-quota': config.memoryQuota,
+      'changefeed-error-stuck-duration': `${config.stuckAfterMs / 1_000}s`,
+      filter: { rules: config.rules },
+      sink: { 'lane-count': config.laneCount },
+    },
+    warnings: status.warnings,
+    lag_ms: lagMs(status),
+    table_count: status.spanCount,
+    rows: status.counts.rows,
+    transactions: status.counts.transactions,
+    ddl: status.counts.ddl,
+    maintainer_addr: maintainer === null ? '' : addressOf(maintainer),
+    maintainer_capture_id: maintainer ?? '',
+    task_status:
+      maintainer === null ? [] : [{ capture_id: maintainer, table_count: status.spanCount }],
+  };
+}
+
+/** Whether everything read is applied, and says so in a sentence. */
+export function syncedAnswer({ status }: ChangefeedView): Readonly<Record<string, unknown>> {
+  const isAtEnd = status.checkpoint !== null && status.checkpoint.ts >= status.resolvedTs;
+  const isSynced = isAtEnd && status.state === 'normal';
+  const info = isSynced
+    ? 'everything that was read from the upstream is applied'
+    : status.state === 'normal'
+      ? `the checkpoint is ${lagMs(status)} ms behind`
+      : `the changefeed is ${status.state}`;
+  return {
+    synced: isSynced,
+    sink_checkpoint_ts: timeText(status.appliedMs),
+    puller_resolved_ts: timeText(status.sourceMs),
+    last_synced_ts: timeText(status.appliedMs),
+    now_ts: timeText(Date.now()),
+    info,
+  };
+}
+
+/** Server time between the newest transaction read and the newest applied, milliseconds. */
+export function lagMs(status: ChangefeedStatus): number {
+  if (status.checkpoint !== null && status.checkpoint.ts >= status.resolvedTs) return 0;
+  return Math.max(0, Math.round(status.sourceMs - status.appliedMs));
+}
+
+function errorOf({ code, message }: Failure, addr: string): Readonly<Record<string, string>> {
+  return { time: timeText(Date.now()), addr, code, message };
+}
+
+function timeText(ms: number): string {
+  return ms === 0 ? '' : new Date(ms).toISOString();
+}

@@ -1,0 +1,93 @@
+/**
+ * What API and command line ask of the control plane, whether that is this process alone or the coordinator of a cluster.
+ * Every method may throw a FailureError; nothing that comes out holds a credential.
+ */
+import type { ChangefeedFile } from '#src/config/changefeed-file.ts';
+import type { Failure } from '#src/base/failure.ts';
+import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
+
+/** A changefeed to create. */
+export interface ChangefeedRequest {
+  readonly id: string;
+  /** Hold credentials: never logged, answered or put into a failure. */
+  readonly upstreamUri: string;
+  readonly sinkUri: string;
+  /** `now`, `oldest` or a GTID. */
+  readonly start: string;
+  readonly config: ChangefeedFile;
+}
+
+/** What may be changed of a changefeed that is stopped or failed; what is absent stays. */
+export interface ChangefeedChange {
+  readonly sinkUri?: string;
+  readonly config?: ChangefeedFile;
+}
+
+/** A changefeed as it is shown. */
+export interface ChangefeedView {
+  readonly id: string;
+  /** Credentials masked. */
+  readonly upstreamUri: string;
+  readonly sinkUri: string;
+  /** GTID from which it began. */
+  readonly start: string;
+  readonly createdMs: number;
+  readonly config: ChangefeedFile;
+  readonly status: ChangefeedStatus;
+  /** Capture id of its maintainer's node; null while it has none. */
+  readonly maintainer: string | null;
+}
+
+/** Where the spans of a changefeed are. */
+export interface PlacedSpans {
+  readonly captureId: string;
+  readonly spans: readonly string[];
+}
+
+/** A running node. */
+export interface CaptureView {
+  readonly id: string;
+  /** `HOST:PORT` of its API. */
+  readonly address: string;
+  readonly isCoordinator: boolean;
+  readonly clusterId: string;
+  readonly state: 'alive' | 'draining';
+}
+
+/** A place for a span, by table name. */
+export interface TableMove {
+  readonly table: string;
+  readonly captureId: string;
+}
+
+/** See the top of this file. */
+export interface ControlPlane {
+  readonly captureId: string;
+  readonly clusterId: string;
+  readonly isCoordinator: () => boolean;
+  /** API address of the coordinator when that is another node; requests are passed on to it. */
+  readonly coordinatorAddress: () => string | null;
+  /** Why the control plane cannot be asked now; null when all is well. */
+  readonly trouble: () => Failure | null;
+
+  readonly captures: () => Promise<readonly CaptureView[]>;
+  readonly list: () => Promise<readonly ChangefeedView[]>;
+  readonly query: (id: string) => Promise<ChangefeedView>;
+  /** Checks both ends first, so that whatever would make the changefeed fail at once is refused here. */
+  readonly create: (request: ChangefeedRequest) => Promise<ChangefeedView>;
+  readonly update: (id: string, change: ChangefeedChange) => Promise<ChangefeedView>;
+  /** Resolves when its checkpoint is saved and nothing of it runs. */
+  readonly pause: (id: string) => Promise<void>;
+  readonly resume: (id: string) => Promise<void>;
+  readonly remove: (id: string) => Promise<void>;
+
+  readonly tables: (id: string) => Promise<readonly PlacedSpans[]>;
+  readonly moveTable: (id: string, move: TableMove) => Promise<void>;
+  readonly splitTable: (id: string, table: string, partCount: number) => Promise<void>;
+  readonly mergeTable: (id: string, table: string) => Promise<void>;
+  readonly drain: (captureId: string) => Promise<void>;
+  readonly resign: () => Promise<void>;
+
+  /** Pictures of all cells of this node. */
+  readonly tree: () => Promise<unknown>;
+}

@@ -1,0 +1,120 @@
+/**
+ * What Prometheus scrapes. Names and meanings of the reference where they are the same (FEATURES 1.7), so that its
+ * dashboards and alerts work; the rest is `sluice_`.
+ */
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { ChangefeedState } from '#src/protocol/changefeed.ts';
+import { lagMs } from './answers.ts';
+import type { ChangefeedView, ControlPlane } from './control-plane.ts';
+
+/** Text for one scrape. */
+export interface Metrics {
+  readonly contentType: string;
+  readonly text: () => Promise<string>;
+}
+
+/** The reference's numbers: 0 normal, 1 pending, 2 failed, 3 stopped, 4 finished, 5 removed, 6 warning. */
+const stateNumbers: Readonly<Partial<Record<ChangefeedState, number>>> = {
+  normal: 0,
+  starting: 1,
+  failed: 2,
+  stopped: 3,
+  finished: 4,
+  warning: 6,
+};
+
+/** Series of a changefeed: name, help, value. */
+const series: readonly (readonly [string, string, (view: ChangefeedView) => number])[] = [
+  [
+    'ticdc_owner_status',
+    'State of the changefeed: 0 normal, 1 pending, 2 failed, 3 stopped, 4 finished, 6 warning',
+    ({ status }) => stateNumbers[status.state] ?? 1,
+  ],
+  [
+    'ticdc_owner_checkpoint_ts',
+    'Server time of the checkpoint, milliseconds',
+    ({ status }) => status.appliedMs,
+  ],
+  [
+    'ticdc_owner_checkpoint_ts_lag',
+    'Server time from the newest transaction read to the newest applied, seconds',
+    ({ status }) => lagMs(status) / 1_000,
+  ],
+  [
+    'ticdc_owner_resolved_ts',
+    'Server time of the newest transaction read, milliseconds',
+    ({ status }) => status.sourceMs,
+  ],
+  [
+    'ticdc_dispatchermanager_table_dispatcher_count',
+    'Spans of the changefeed',
+    ({ status }) => status.spanCount,
+  ],
+  [
+    'sluice_changefeed_checkpoint_commit_ts',
+    'commitTs of the checkpoint',
+    ({ status }) => status.checkpoint?.ts ?? 0,
+  ],
+  [
+    'sluice_changefeed_resolved_commit_ts',
+    'commitTs up to which the upstream was read',
+    ({ status }) => status.resolvedTs,
+  ],
+  [
+    'sluice_changefeed_rows',
+    'Row changes applied since the changefeed was started',
+    ({ status }) => status.counts.rows,
+  ],
+  [
+    'sluice_changefeed_written_rows',
+    'Row changes written after folding since the changefeed was started',
+    ({ status }) => status.counts.writtenRows,
+  ],
+  [
+    'sluice_changefeed_transactions',
+    'Source transactions applied since the changefeed was started, once per span',
+    ({ status }) => status.counts.transactions,
+  ],
+  [
+    'sluice_changefeed_ddl',
+    'DDL statements applied since the changefeed was started',
+    ({ status }) => status.counts.ddl,
+  ],
+  [
+    'sluice_changefeed_source_bytes',
+    'Bytes read from the upstream since the changefeed was started',
+    ({ status }) => status.counts.sourceBytes,
+  ],
+];
+
+/** Metrics of this node: each scrape asks the control plane anew. */
+export function openMetrics(plane: ControlPlane): Metrics {
+  const registry = new Registry();
+  registry.setDefaultLabels({ capture: plane.captureId });
+  collectDefaultMetrics({ register: registry });
+  const labelNames = ['namespace', 'changefeed'] as const;
+  const gauges = series.map(
+    ([name, help, value]) =>
+      [new Gauge({ name, help, labelNames, registers: [registry] }), value] as const,
+  );
+  const owner = new Gauge({
+    name: 'ticdc_owner_ownership_counter',
+    help: '1 on the node that is coordinator',
+    registers: [registry],
+  });
+  return {
+    contentType: registry.contentType,
+    text: async () => {
+      owner.set(plane.isCoordinator() ? 1 : 0);
+      // Changefeeds are told by the coordinator's node; another one says nothing of them.
+      const views = plane.isCoordinator() ? await plane.list() : [];
+      for (const [gauge, value] of gauges) {
+        gauge.reset();
+        for (const view of views) {
+          gauge.set({ namespace: 'default', changefeed: view.id }, value(view));
+        }
+      }
+      return registry.metrics();
+    },
+  };
+}

@@ -1,0 +1,57 @@
+/**
+ * Both ends of a changefeed looked at before it is created or resumed: what would make it fail at once is told to the person
+ * who asks, not to a log. Uses the very checks that the changefeed makes at its start.
+ */
+import { fail, FailureError } from '#src/base/failure.ts';
+import type { Position, TimelineSegment } from '#src/model/position.ts';
+import type { StartAt } from '#src/model/start-at.ts';
+import type { Log } from '#src/ports/log.ts';
+import { checkUris, openSink, openUpstream, schemeOf } from './ports.ts';
+
+/** What to look at. */
+export interface PreflightOptions {
+  readonly id: string;
+  readonly upstreamUri: string;
+  readonly sinkUri: string;
+  readonly startAt: StartAt;
+  readonly laneCount: number;
+  readonly log: Log;
+}
+
+/** What was found: everything is well. */
+export interface PreflightResult {
+  /** `startAt` resolved, so that a changefeed begins there however late it gets to run. */
+  readonly start: Position;
+  readonly timeline: readonly TimelineSegment[];
+  readonly warnings: readonly string[];
+}
+
+/** Nothing replicated is written by a check. */
+const alwaysOpen = { mayWrite: (): boolean => true };
+
+/** FailureError of the first end that does not fit; it names every missing grant and wrong setting of that end. */
+export async function preflight(options: PreflightOptions): Promise<PreflightResult> {
+  const { id, upstreamUri, sinkUri, laneCount, log } = options;
+  checkUris(upstreamUri, sinkUri);
+  const upstream = openUpstream({ upstreamUri }, log);
+  const sink = openSink({ sinkUri, captureId: `check-${id}`, laneCount }, alwaysOpen, log);
+  try {
+    const checked = await upstream.call({ kind: 'Check', startAt: options.startAt });
+    if (!checked.ok) throw new FailureError(checked.failure);
+    if (checked.value.kind !== 'Checked') return fail('INTERNAL_FAULT', 'not an answer to Check');
+    const opened = await sink.call({ kind: 'Open', changefeed: id });
+    if (!opened.ok) throw new FailureError(opened.failure);
+    if (opened.value.kind !== 'Opened') return fail('INTERNAL_FAULT', 'not an answer to Open');
+    const { serverId, start, timeline, warnings } = checked.value;
+    if (isServer(upstreamUri) && isServer(sinkUri) && serverId === opened.value.serverId) {
+      fail('SINK_IS_UPSTREAM', 'upstream and sink are the same server');
+    }
+    return { start, timeline, warnings };
+  } finally {
+    await Promise.allSettled([upstream.close(), sink.close()]);
+  }
+}
+
+function isServer(uri: string): boolean {
+  return ['mysql', 'mariadb'].includes(schemeOf(uri));
+}
