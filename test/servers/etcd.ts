@@ -14,6 +14,19 @@ export interface EtcdOptions {
   readonly flags?: readonly string[];
   /** A directory to live in, kept after `stop`; its data are used again. Default: a new one, removed. */
   readonly directory?: string;
+  /** One of several members, at ports of its own; `cluster` is etcd's initial-cluster. */
+  readonly member?: {
+    readonly name: string;
+    readonly ports: readonly [client: number, peer: number];
+    readonly cluster: string;
+  };
+  /** Listens for TLS as well, at `port`, and asks clients for a certificate of the same authority. */
+  readonly secure?: {
+    readonly port: number;
+    readonly caPath: string;
+    readonly certPath: string;
+    readonly keyPath: string;
+  };
 }
 
 /** A private single-member etcd on free ports of 127.0.0.1. It never outlives the test process. */
@@ -90,7 +103,7 @@ export class EtcdServer {
 
   async #run(ports: readonly [number, number] | null): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
-      this.#ports = ports ?? [await freePort(), await freePort()];
+      this.#ports = ports ?? this.#options.member?.ports ?? [await freePort(), await freePort()];
       const running = new ServerProcess({
         program: this.#program,
         args: [...this.#flags(), ...(this.#options.flags ?? [])],
@@ -112,16 +125,27 @@ export class EtcdServer {
   #flags(): string[] {
     const client = `http://127.0.0.1:${this.#ports[0]}`;
     const peer = `http://127.0.0.1:${this.#ports[1]}`;
+    const { member, secure } = this.#options;
+    const name = member?.name ?? 'e1';
+    const listen = secure === undefined ? client : `${client},https://127.0.0.1:${secure.port}`;
     const flags = {
-      name: 'e1',
+      name,
       'data-dir': join(this.directory, 'data'),
-      'listen-client-urls': client,
-      'advertise-client-urls': client,
+      'listen-client-urls': listen,
+      'advertise-client-urls': listen,
       'listen-peer-urls': peer,
       'initial-advertise-peer-urls': peer,
-      'initial-cluster': `e1=${peer}`,
+      'initial-cluster': member?.cluster ?? `${name}=${peer}`,
       logger: 'zap',
       'log-level': 'warn',
+      ...(secure === undefined
+        ? {}
+        : {
+            'cert-file': secure.certPath,
+            'key-file': secure.keyPath,
+            'trusted-ca-file': secure.caPath,
+            'client-cert-auth': 'true',
+          }),
     };
     return Object.entries(flags).map(([name, value]) => `--${name}=${value}`);
   }
@@ -139,6 +163,17 @@ export class EtcdServer {
 /** Starts a private single-member etcd. */
 export function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> {
   return EtcdServer.start(options);
+}
+
+/** Starts a private cluster of three members. */
+export async function startEtcdCluster(): Promise<readonly EtcdServer[]> {
+  const names = ['e1', 'e2', 'e3'];
+  const ports: (readonly [number, number])[] = [];
+  for (const _ of names) ports.push([await freePort(), await freePort()]);
+  const cluster = names.map((name, i) => `${name}=http://127.0.0.1:${ports[i]![1]}`).join(',');
+  return await Promise.all(
+    names.map((name, i) => EtcdServer.start({ member: { name, ports: ports[i]!, cluster } })),
+  );
 }
 
 function etcdVersion(program: string): string {
