@@ -47,37 +47,53 @@ export function openPorts(
 const upstreamSchemes = ['mysql', 'mariadb', 'workload'];
 const sinkSchemes = ['mysql', 'mariadb', 'sqlite', 'blackhole'];
 
+/** What the two URIs are called where they were given. */
+export interface UriNames {
+  readonly upstream: string;
+  readonly sink: string;
+}
+
+const optionNames: UriNames = { upstream: '--upstream', sink: '--sink-uri' };
+
 /** CONFIG_INVALID with every problem of both URIs, before any thread starts. */
-export function checkUris(upstreamUri: string, sinkUri: string): void {
-  refuse([
-    ...uriProblems('--upstream', upstreamUri, upstreamSchemes),
-    ...uriProblems('--sink-uri', sinkUri, sinkSchemes),
-  ]);
+export function checkUris(upstreamUri: string, sinkUri: string, names = optionNames): void {
+  refuse([...upstreamProblems(names.upstream, upstreamUri), ...sinkProblems(names.sink, sinkUri)]);
 }
 
 /** CONFIG_INVALID with every problem of a sink's URI. */
 export function checkSinkUri(sinkUri: string): void {
-  refuse(uriProblems('--sink-uri', sinkUri, sinkSchemes));
+  refuse(sinkProblems(optionNames.sink, sinkUri));
 }
 
 function refuse(problems: readonly string[]): void {
   if (problems.length > 0) fail('CONFIG_INVALID', problems.join('; '));
 }
 
-function uriProblems(option: string, uri: string, schemes: readonly string[]): readonly string[] {
+function upstreamProblems(name: string, uri: string): readonly string[] {
+  return problemsOf(name, uri, upstreamSchemes, (scheme) =>
+    scheme === 'workload' ? parseWorkloadUri(uri) : parseUpstreamUri(uri),
+  );
+}
+
+function sinkProblems(name: string, uri: string): readonly string[] {
+  return problemsOf(name, uri, sinkSchemes, (scheme) => {
+    if (scheme === 'sqlite') return parseSqliteUri(uri);
+    return scheme === 'blackhole' ? null : readEndpoint(uri);
+  });
+}
+
+function problemsOf(
+  name: string,
+  uri: string,
+  schemes: readonly string[],
+  parse: (scheme: string) => unknown,
+): readonly string[] {
   const scheme = schemeOf(uri);
   if (!schemes.includes(scheme)) {
-    return [`${option}: unknown scheme; use ${schemes.map((one) => `${one}://`).join(', ')}`];
+    return [`${name}: unknown scheme; use ${schemes.map((one) => `${one}://`).join(', ')}`];
   }
-  const problem =
-    scheme === 'mysql' || scheme === 'mariadb'
-      ? attempt(() => (option === '--upstream' ? parseUpstreamUri(uri) : readEndpoint(uri)))
-      : scheme === 'workload'
-        ? attempt(() => parseWorkloadUri(uri))
-        : scheme === 'sqlite'
-          ? attempt(() => parseSqliteUri(uri))
-          : null;
-  return problem === null ? [] : [`${option}: ${problem}`];
+  const problem = attempt(() => parse(scheme));
+  return problem === null ? [] : [`${name}: ${problem}`];
 }
 
 function attempt(run: () => unknown): string | null {

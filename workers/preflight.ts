@@ -32,7 +32,7 @@ const alwaysOpen = { mayWrite: (): boolean => true };
 /** FailureError of the first end that does not fit; it names every missing grant and wrong setting of that end. */
 export async function preflight(options: PreflightOptions): Promise<PreflightResult> {
   const { id, upstreamUri, sinkUri, laneCount, log } = options;
-  checkUris(upstreamUri, sinkUri);
+  checkUris(upstreamUri, sinkUri, { upstream: 'upstream_uri', sink: 'sink_uri' });
   const upstream = openUpstream({ upstreamUri }, log);
   const sink = openSink({ sinkUri, captureId: `check-${id}`, laneCount }, alwaysOpen, log);
   try {

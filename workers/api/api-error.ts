@@ -17,8 +17,13 @@ const statuses: Readonly<Partial<Record<FailureCode, number>>> = {
   INTERNAL_STOPPED: 503,
 };
 
-/** The HTTP status of a failure: what the ends of a changefeed refuse is 422, what coordination refuses 503. */
-export function statusOf({ code }: Failure): number {
+/**
+ * The HTTP status of a failure: what the ends of a changefeed refuse is 422, what coordination refuses 503, and a request
+ * that cannot even be read keeps the status it was refused with.
+ */
+export function statusOf({ code }: Failure, error?: unknown): number {
+  const given = (error as Partial<FastifyError> | undefined)?.statusCode;
+  if (code === 'API_INVALID' && given !== undefined && given >= 400 && given < 500) return given;
   return statuses[code] ?? (code.startsWith('COORDINATION_') ? 503 : 422);
 }
 
@@ -45,5 +50,6 @@ function wordsOf({ keyword, params, message }: Problem): string {
   if (keyword === 'additionalProperties') {
     return `must not have "${String(params['additionalProperty'])}"`;
   }
+  if (keyword === 'minLength' || keyword === 'minProperties') return 'must not be empty';
   return message ?? 'is wrong';
 }

@@ -74,6 +74,8 @@ function makeApi(parts: ApiServerParts): FastifyInstance {
     bodyLimit: bodyBytesMax,
     requestTimeout: requestMsMax,
     routerOptions: { maxParamLength: 256 },
+    // What the router refuses never reaches the error handler.
+    frameworkErrors: (error, request, reply) => answerError(parts.log, error, request, reply),
     ajv: {
       customOptions: {
         allErrors: true,
@@ -294,10 +296,9 @@ function demandToken(token: Secret | null, request: FastifyRequest): void {
   fail('API_UNAUTHORIZED', 'show the API token: Authorization: Bearer TOKEN');
 }
 
-function sendFailure(reply: FastifyReply, { code, message, ...rest }: Failure): void {
-  void reply
-    .status(statusOf({ code, message, ...rest }))
-    .send({ error_code: code, error_msg: message });
+function sendFailure(reply: FastifyReply, why: Failure, error?: unknown): void {
+  const answer = { error_code: why.code, error_msg: why.message };
+  void reply.status(statusOf(why, error)).send(answer);
 }
 
 function answerError(log: Log, error: unknown, request: FastifyRequest, reply: FastifyReply): void {
@@ -306,7 +307,7 @@ function answerError(log: Log, error: unknown, request: FastifyRequest, reply: F
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     log('error', 'api-fault', { path: pathOf(request), message: text });
   }
-  sendFailure(reply, why);
+  sendFailure(reply, why, error);
 }
 
 /** One line for each request that changes something; bodies hold credentials and are never logged. */
