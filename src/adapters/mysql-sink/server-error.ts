@@ -87,10 +87,11 @@ export function isPassing(failure: Failure): boolean {
 
 /** A Failure for an error of the network or of the driver while connecting. */
 export function connectFailure(error: unknown): Failure {
-  const { errno: number, code } = error as { errno?: number; code?: string };
+  const told = error as { errno?: number; code?: string; sqlMessage?: string };
+  const { errno: number, code, sqlMessage: text = '' } = told;
   const cause = typeof code === 'string' ? code : error instanceof Error ? error.name : 'unknown';
   if (typeof number === 'number' && number > 0) {
-    const answered = { errno: number, sqlState: '', text: '', statementIndex: 0 };
+    const answered = { errno: number, sqlState: '', text, statementIndex: 0 };
     const found = meanings.get(number);
     if (found !== undefined) return { ...serverFailure(answered, 'connect'), cause };
   }

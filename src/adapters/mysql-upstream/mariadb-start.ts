@@ -93,8 +93,11 @@ async function demandInLog(
   const lastOfServer = parseMariadbGtids(end.state).find(
     (entry) => entry.server === gtid?.server && entry.domain === gtid.domain,
   );
+  const [last] = parseMariadbGtids(newest.gtid);
   const unknown =
     sequence > newest.ts ||
+    // The server would take another domain's position for none at all, and send its log from the start.
+    (gtid !== undefined && last !== undefined && gtid.domain !== last.domain) ||
     (gtid !== undefined && sequence === newest.ts && start.gtid !== newest.gtid) ||
     (lastOfServer !== undefined && lastOfServer.sequence < sequence);
   if (unknown) {
