@@ -1,13 +1,11 @@
-import { createConnection } from 'mysql2';
 import { assert, must } from '#src/base/assert.ts';
 import { FailureError, fail, failure } from '#src/base/failure.ts';
 import { AnswerReader } from './command-answer.ts';
-import { connectFailure } from './server-error.ts';
 import { PacketReader, commandByte, commandPackets, packetCountOf } from './wire.ts';
 
-import type { Socket } from 'node:net';
-import type { Connection as DriverConnection, ConnectionOptions } from 'mysql2';
+import type { ConnectionOptions } from 'mysql2';
 import type { CommandAnswer } from './command-answer.ts';
+import type { ServerLink, Surroundings } from './surroundings.ts';
 
 /** Decides, without waiting, whether this node may still submit (FENCE §2.1). */
 export interface SubmitGate {
@@ -22,10 +20,6 @@ export interface CommandOptions {
   readonly timeoutMs: number;
 }
 
-/** Milliseconds for the TCP connect and the login. */
-const connectTimeoutMs = 10_000;
-/** Milliseconds of silence on an idle socket before the kernel probes the peer. */
-const keepAliveMs = 10_000;
 /** Bound of one packet that we read: nothing we ask for is near it. */
 const payloadBytesMax = 64 * 1024 * 1024;
 /** Bound of all rows of one command. */
@@ -35,12 +29,12 @@ interface Waiter {
   readonly answer: AnswerReader;
   readonly resolve: (answer: CommandAnswer) => void;
   readonly reject: (error: FailureError) => void;
-  readonly timer: NodeJS.Timeout | null;
+  /** Drops the time limit. */
+  readonly dropTimer: (() => void) | null;
 }
 
 /**
- * One connection to the downstream. The driver does connect, TLS and login; from then on the socket is ours, because a
- * fenced transaction must be one packet of raw bytes whose submit is decided in the same tick as its write.
+ * One connection to the downstream: commands and answers over a {@link ServerLink}.
  *
  * One command at a time (RELIABILITY I-10). Whatever goes wrong (disconnect, broken protocol, timeout) destroys the connection for
  * good and rejects with SINK_DISCONNECTED: the outcome of the command is then unknown, and the server may still be
@@ -49,61 +43,37 @@ interface Waiter {
 export class SinkConnection {
   /** The server's number of this connection, for KILL. */
   readonly id: number;
-  readonly #driver: DriverConnection;
-  readonly #socket: Socket;
+  readonly #link: ServerLink;
+  readonly #surroundings: Surroundings;
   readonly #packets: PacketReader;
   #waiter: Waiter | null = null;
   #open = true;
   /** Whether the server says that a transaction is open. */
   inTransaction = false;
 
-  private constructor(driver: DriverConnection) {
-    this.#driver = driver;
-    this.id = driver.threadId;
-    this.#socket = (driver as unknown as { stream: Socket }).stream;
+  private constructor(link: ServerLink, surroundings: Surroundings) {
+    this.#link = link;
+    this.#surroundings = surroundings;
+    this.id = link.id;
     this.#packets = new PacketReader((payload) => {
       this.#receive(payload);
     }, payloadBytesMax);
-    this.#socket.removeAllListeners('data');
-    this.#socket.on('data', (chunk: Buffer) => {
-      this.#read(chunk);
-    });
-    this.#socket.once('close', () => {
-      this.#end('the downstream closed the connection');
-    });
-    this.#socket.on('error', () => {
-      this.#end('the connection to the downstream broke');
+    link.listen({
+      data: (chunk) => {
+        this.#read(chunk);
+      },
+      end: (reason) => {
+        this.#end(reason);
+      },
     });
   }
 
   /** Connects and logs in; SINK_UNREACHABLE, SINK_ACCESS_DENIED or SINK_BUSY when that fails. */
-  static connect(options: ConnectionOptions): Promise<SinkConnection> {
-    return new Promise((resolve, reject) => {
-      const driver = createConnection({
-        ...options,
-        connectTimeout: connectTimeoutMs,
-        enableKeepAlive: true,
-        keepAliveInitialDelay: keepAliveMs,
-        multipleStatements: true,
-        // A server must not read our files; query attributes and session tracking would change the packets' layout.
-        flags: [
-          '-LOCAL_FILES',
-          '-CLIENT_QUERY_ATTRIBUTES',
-          '-SESSION_TRACK',
-          '-IGNORE_SPACE',
-          '-ODBC',
-        ],
-        connectAttributes: { program_name: 'sluice' },
-      });
-      // Stays for good: the driver notices the end of the socket too, and we have it from the socket itself.
-      driver.on('error', (error: unknown) => {
-        driver.destroy();
-        reject(new FailureError(connectFailure(error)));
-      });
-      driver.once('connect', () => {
-        resolve(new SinkConnection(driver));
-      });
-    });
+  static async connect(
+    options: ConnectionOptions,
+    surroundings: Surroundings,
+  ): Promise<SinkConnection> {
+    return new SinkConnection(await surroundings.connect(options), surroundings);
   }
 
   /** Whether commands may still be sent. */
@@ -155,9 +125,10 @@ export class SinkConnection {
         reject(new FailureError(failure('SINK_FENCED', 'this node may not write any more')));
         return;
       }
-      this.#socket.write(packets);
-      const timer = timeoutMs === 0 ? null : setTimeout(() => this.#expire(), timeoutMs);
-      this.#waiter = { answer: new AnswerReader(rowBytesMax), resolve, reject, timer };
+      this.#link.write(packets);
+      const dropTimer =
+        timeoutMs === 0 ? null : this.#surroundings.timer(timeoutMs, () => this.#expire());
+      this.#waiter = { answer: new AnswerReader(rowBytesMax), resolve, reject, dropTimer };
       this.#packets.expect(
         packetCountOf(1 + parts.reduce((sum, part) => sum + part.byteLength, 0)),
       );
@@ -187,7 +158,7 @@ export class SinkConnection {
     if (answer === null) return;
     if (answer.error === null) this.inTransaction = waiter.answer.inTransaction;
     this.#waiter = null;
-    if (waiter.timer !== null) clearTimeout(waiter.timer);
+    waiter.dropTimer?.();
     waiter.resolve(answer);
   }
 
@@ -198,12 +169,11 @@ export class SinkConnection {
   #end(reason: string): void {
     if (!this.#open) return;
     this.#open = false;
-    this.#driver.destroy();
-    this.#socket.destroy();
+    this.#link.destroy();
     const waiter = this.#waiter;
     this.#waiter = null;
     if (waiter === null) return;
-    if (waiter.timer !== null) clearTimeout(waiter.timer);
+    waiter.dropTimer?.();
     waiter.reject(disconnected(reason));
   }
 }

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { FailureError, fail } from '#src/base/failure.ts';
 import { classifyStatement } from '#src/model/ddl-statement.ts';
 import { quoteTable } from './batch/identifier.ts';
@@ -46,7 +45,7 @@ export class DdlRunner {
         if (!isPassing(error.failure) || tryCount === tryCountMax) throw error;
         const { code } = error.failure;
         this.#parts.log('warn', 'sink-ddl-again', { code, ts: ddl.ts, tryCount });
-        await sleep(pauseMsMin * 2 ** (tryCount - 1));
+        await this.#parts.sleep(pauseMsMin * 2 ** (tryCount - 1));
       }
     }
   }

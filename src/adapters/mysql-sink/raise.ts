@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { FailureError, failure } from '#src/base/failure.ts';
 import { rowsOf } from './connection.ts';
 import { errno, isPassing, serverFailure } from './server-error.ts';
@@ -49,12 +48,14 @@ export class Raiser {
   readonly #tables: MetaTables;
   readonly #gate: SubmitGate | undefined;
   readonly #log: Log;
+  readonly #sleep: WriterParts['sleep'];
 
   constructor(parts: WriterParts) {
     this.#sessions = parts.sessions;
     this.#tables = parts.tables;
     this.#gate = parts.gate;
     this.#log = parts.log;
+    this.#sleep = parts.sleep;
   }
 
   /** The rows with positions as they were under the lock, lowest slot first. SINK_FENCED when a higher token is there. */
@@ -76,7 +77,7 @@ export class Raiser {
         // A server that is gone is not waited for here: the caller has the longer patience.
         if (last.code === 'SINK_UNREACHABLE' && tryCount >= 3) break;
       }
-      await sleep(pauseMs * (tryCount + 1));
+      await this.#sleep(pauseMs * (tryCount + 1));
     }
     throw new FailureError(last);
   }

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
 import { FailureError, fail } from '#src/base/failure.ts';
-import { SinkConnection, rowsOf } from './connection.ts';
+import { rowsOf } from './connection.ts';
 import { errno, serverFailure } from './server-error.ts';
 import { joinStatements, literal, sqlBytes } from './sql-text.ts';
 
-import type { ConnectionOptions } from 'mysql2';
 import type { CommandAnswer, ResultRow } from './command-answer.ts';
-import type { SubmitGate } from './connection.ts';
+import type { SinkConnection, SubmitGate } from './connection.ts';
 
 /** What a session is for; decides how long its locks may outlive a client that froze. */
 export type SessionKind = 'writer' | 'staged' | 'control' | 'ddl';
@@ -99,10 +98,10 @@ export class SinkSession {
    */
   static async open(
     kind: SessionKind,
-    options: ConnectionOptions,
+    connect: () => Promise<SinkConnection>,
     lockNames: Iterable<string>,
   ): Promise<SinkSession> {
-    const connection = await SinkConnection.connect(options);
+    const connection = await connect();
     try {
       const held = await takeLock(kind, connection, lockNames);
       return new SinkSession(kind, connection, held);

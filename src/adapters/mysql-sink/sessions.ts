@@ -1,10 +1,11 @@
-import { randomBytes } from 'node:crypto';
 import { FailureError, fail, failure } from '#src/base/failure.ts';
+import { SinkConnection } from './connection.ts';
 import { connectionCountMax, connectionLockName, killHolders, SinkSession } from './session.ts';
 
 import type { ConnectionOptions } from 'mysql2';
 import type { Log } from '#src/ports/log.ts';
 import type { SessionKind } from './session.ts';
+import type { Surroundings } from './surroundings.ts';
 
 /** Callers that may wait for a session; more are refused. One per span is normal. */
 const waiterCountMax = 20_000;
@@ -28,14 +29,17 @@ interface Waiter {
 export class SessionPool {
   readonly #open: () => Promise<SinkSession>;
   readonly #sessionCountMax: number;
+  readonly #now: () => number;
   readonly #idle: Idle[] = [];
   readonly #waiters: Waiter[] = [];
   #lentCount = 0;
   #closed = false;
 
-  constructor(open: () => Promise<SinkSession>, sessionCountMax: number) {
+  /** `now` = monotonic milliseconds. */
+  constructor(open: () => Promise<SinkSession>, sessionCountMax: number, now: () => number) {
     this.#open = open;
     this.#sessionCountMax = sessionCountMax;
+    this.#now = now;
   }
 
   /** A session that nobody else uses until it is given back; waits while all are lent. */
@@ -54,7 +58,7 @@ export class SessionPool {
   /** Ends a loan; the session may be destroyed. */
   giveBack(session: SinkSession): void {
     if (this.#closed) session.destroy();
-    else if (session.connection.isOpen) this.#idle.push({ session, sinceMs: performance.now() });
+    else if (session.connection.isOpen) this.#idle.push({ session, sinceMs: this.#now() });
     const waiter = this.#waiters.shift();
     if (waiter === undefined) {
       this.#lentCount--;
@@ -87,7 +91,7 @@ export class SessionPool {
   /** Holds a place already; frees it when opening fails. */
   async #next(): Promise<SinkSession> {
     for (let idle = this.#idle.pop(); idle !== undefined; idle = this.#idle.pop()) {
-      const fresh = performance.now() - idle.sinceMs < idleMsMax;
+      const fresh = this.#now() - idle.sinceMs < idleMsMax;
       if (fresh && idle.session.connection.isOpen) return idle.session;
       idle.session.destroy();
     }
@@ -119,16 +123,22 @@ export class Sessions {
   /** Sessions for short questions: raise, read back, kill, definitions. */
   readonly control: SessionPool;
   readonly #options: ConnectionOptions;
+  readonly #surroundings: Surroundings;
   readonly #log: Log;
   readonly #live = new Set<SinkSession>();
   readonly #opening = new Set<string>();
   #closed = false;
 
-  constructor(options: ConnectionOptions, owner: string, log: Log) {
+  constructor(
+    options: ConnectionOptions,
+    parts: { readonly owner: string; readonly surroundings: Surroundings; readonly log: Log },
+  ) {
+    const { owner, surroundings, log } = parts;
     this.#options = options;
+    this.#surroundings = surroundings;
     this.#log = log;
-    this.instance = `${owner.slice(0, 96)}#${randomBytes(6).toString('hex')}`;
-    this.control = new SessionPool(() => this.open('control'), 4);
+    this.instance = `${owner.slice(0, 96)}#${surroundings.uniqueName()}`;
+    this.control = this.pool('control', 4);
   }
 
   /** A new session; at most {@link connectionCountMax} live at once. */
@@ -136,7 +146,9 @@ export class Sessions {
     if (this.#closed) return stopped();
     const claimed: string[] = [];
     try {
-      const session = await SinkSession.open(kind, this.#options, this.#freeNames(claimed));
+      const connect = (): Promise<SinkConnection> =>
+        SinkConnection.connect(this.#options, this.#surroundings);
+      const session = await SinkSession.open(kind, connect, this.#freeNames(claimed));
       if (this.#closed) {
         session.destroy();
         return stopped();
@@ -150,7 +162,7 @@ export class Sessions {
 
   /** A pool of `sessionCountMax` sessions of one kind. */
   pool(kind: SessionKind, sessionCountMax: number): SessionPool {
-    return new SessionPool(() => this.open(kind), sessionCountMax);
+    return new SessionPool(() => this.open(kind), sessionCountMax, this.#surroundings.now);
   }
 
   /**

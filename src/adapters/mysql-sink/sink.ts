@@ -2,6 +2,7 @@ import { FailureError, fail, failed, failure, ok } from '#src/base/failure.ts';
 import { inTurn, runCanary } from './canary.ts';
 import { FeedWriter } from './feed-writer.ts';
 import { readEndpoint } from './endpoint.ts';
+import { machine } from './machine.ts';
 import { makeMetaTables, metaTables } from './meta-schema.ts';
 import { openPlanning } from './planning.ts';
 import { Raiser } from './raise.ts';
@@ -10,6 +11,7 @@ import { Sessions } from './sessions.ts';
 import { encodePosition, readCheckpoint, readLane } from './slot-position.ts';
 import { feedSlot, tokenMax } from './slot.ts';
 import { SpanWriter } from './span-writer.ts';
+import { sleep } from './surroundings.ts';
 import { FencedWriter } from './transaction.ts';
 
 import type { Outcome } from '#src/base/failure.ts';
@@ -20,6 +22,7 @@ import type { MetaTables } from './meta-schema.ts';
 import type { Planning, PlanningParts } from './planning.ts';
 import type { SessionPool } from './sessions.ts';
 import type { SpanParts } from './span-writer.ts';
+import type { Surroundings } from './surroundings.ts';
 
 /** How to open a MySQL-family sink. */
 export interface MysqlSinkOptions {
@@ -34,6 +37,8 @@ export interface MysqlSinkOptions {
   readonly gate?: SubmitGate;
   /** The node's session; connections are found by it after a takeover. At most 96 characters count. */
   readonly owner: string;
+  /** Time and connections; default: the real ones. */
+  readonly surroundings?: Surroundings;
 }
 
 type RequestOf<Kind extends SinkRequest['kind']> = Extract<SinkRequest, { kind: Kind }>;
@@ -67,16 +72,22 @@ export class MysqlSink implements SinkPort {
 
   constructor(options: MysqlSinkOptions, makePlanning: (parts: PlanningParts) => Planning) {
     const endpoint = readEndpoint(options.uri);
-    const { log, gate } = options;
+    const { log, gate, owner, surroundings = machine } = options;
     this.#laneCount = bounded(options.laneCount ?? 2, 16, 'laneCount');
     const connectionCount = bounded(options.connectionCount ?? 2, 32, 'connectionCount');
     this.#allowsGalera = endpoint.allowsGalera;
     this.#makePlanning = makePlanning;
     this.#tables = metaTables(endpoint.metaDatabase);
-    const sessions = new Sessions(endpoint.connect, options.owner, log);
+    const sessions = new Sessions(endpoint.connect, { owner, surroundings, log });
     this.#sessions = sessions;
     this.#pool = sessions.pool('writer', connectionCount);
-    const parts = { sessions, tables: this.#tables, gate, log };
+    const parts = {
+      sessions,
+      tables: this.#tables,
+      gate,
+      log,
+      sleep: (ms: number) => sleep(surroundings, ms),
+    };
     this.#raiser = new Raiser(parts);
     const nextName = (): string => `${sessions.instance.slice(-12)}/${++this.#nameCount}`;
     const writer = new FencedWriter(parts);

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { FailureError, failure } from '#src/base/failure.ts';
 import { isRowCheckError } from './batch/row-check.ts';
 import { rowsOf } from './connection.ts';
@@ -51,6 +50,8 @@ export interface WriterParts {
   readonly tables: MetaTables;
   readonly gate: SubmitGate | undefined;
   readonly log: Log;
+  /** Resolves after so many milliseconds. */
+  readonly sleep: (ms: number) => Promise<void>;
 }
 
 /**
@@ -87,7 +88,7 @@ export class FencedWriter {
       }
       const { code } = problem.failure;
       this.#parts.log('warn', 'sink-step-again', { code, slot: step.key.slot, tryCount });
-      await sleep(pauseOf(tryCount));
+      await this.#parts.sleep(pauseOf(tryCount));
     }
   }
 
@@ -103,7 +104,7 @@ export class FencedWriter {
         if (!isPassing(error.failure) || tryCount === tryCountMax) {
           return { kind: 'Lost', failure: { ...error.failure, retry: 'Resync' } };
         }
-        await sleep(pauseOf(tryCount));
+        await this.#parts.sleep(pauseOf(tryCount));
       }
     }
   }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SinkConnection, rowsOf } from '#src/adapters/mysql-sink/connection.ts';
+import { machine } from '#src/adapters/mysql-sink/machine.ts';
 import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
 import { killHolders, SinkSession } from '#src/adapters/mysql-sink/session.ts';
 import { SessionPool } from '#src/adapters/mysql-sink/sessions.ts';
@@ -21,13 +22,12 @@ describe('a sink connection', () => {
   let server: MariadbServer;
   const connections: { destroy: () => void }[] = [];
   const connect = async (): Promise<SinkConnection> => {
-    const connection = await SinkConnection.connect(readEndpoint(server.uri()).connect);
+    const connection = await SinkConnection.connect(readEndpoint(server.uri()).connect, machine);
     connections.push(connection);
     return connection;
   };
   const session = async (...names: string[]): Promise<SinkSession> => {
-    const { connect: options } = readEndpoint(server.uri());
-    const opened = await SinkSession.open('control', options, names);
+    const opened = await SinkSession.open('control', connect, names);
     connections.push(opened);
     return opened;
   };
@@ -134,7 +134,7 @@ describe('a sink connection', () => {
 
   it('is lent by a pool to one caller at a time, and replaced when it is dead', async () => {
     let opened = 0;
-    const pool = new SessionPool(() => session(`pool-${++opened}`), 2);
+    const pool = new SessionPool(() => session(`pool-${++opened}`), 2, machine.now);
     const [a, b] = [await pool.borrow(), await pool.borrow()];
     const waiting = pool.borrow();
     pool.giveBack(a);
@@ -155,10 +155,14 @@ describe('a sink connection', () => {
 
   it('frees its place in the pool when it cannot be opened', async () => {
     let tries = 0;
-    const pool = new SessionPool(() => {
-      if (++tries < 3) return Promise.reject(new Error('no server'));
-      return session(`late-${tries}`);
-    }, 1);
+    const pool = new SessionPool(
+      () => {
+        if (++tries < 3) return Promise.reject(new Error('no server'));
+        return session(`late-${tries}`);
+      },
+      1,
+      machine.now,
+    );
     const outcomes = await Promise.allSettled([pool.borrow(), pool.borrow(), pool.borrow()]);
     assert.deepEqual(
       outcomes.map(({ status }) => status),
@@ -173,7 +177,7 @@ describe('a sink connection over TLS', { skip: await mysqlMissing() }, () => {
     const server = await startMysql();
     try {
       const { connect: options } = readEndpoint(server.uri({ 'ssl-mode': 'required' }));
-      const connection = await SinkConnection.connect(options);
+      const connection = await SinkConnection.connect(options, machine);
       const answer = await connection.query(
         sql(`SELECT REPEAT('x',100000) AS big;SHOW STATUS LIKE 'Ssl_cipher'`),
         limits,
@@ -182,7 +186,10 @@ describe('a sink connection over TLS', { skip: await mysqlMissing() }, () => {
       assert.notEqual(rowsOf(answer, 1)[0]?.['Value'], '');
       connection.destroy();
       const verified = readEndpoint(server.uri({ 'ssl-mode': 'verify-ca' }));
-      await assert.rejects(SinkConnection.connect(verified.connect), isFailure('SINK_UNREACHABLE'));
+      await assert.rejects(
+        SinkConnection.connect(verified.connect, machine),
+        isFailure('SINK_UNREACHABLE'),
+      );
     } finally {
       await server.stop();
     }
