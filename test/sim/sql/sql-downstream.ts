@@ -1,0 +1,154 @@
+/**
+ * A downstream for the simulator that is the real MySQL sink over the simulated server: rows of the history's tables come in
+ * as blocks of real row events, are decoded by the real decoder, and are written by the sink's own statements.
+ */
+import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
+import { LogCheck } from './log-check.ts';
+import { SimMachine } from './sim-machine.ts';
+import { SimMariadb } from './server.ts';
+
+import type { Outcome } from '#src/base/failure.ts';
+import type { SinkPort, SinkRequest } from '#src/ports/sink.ts';
+import type { SimHost } from './connection.ts';
+import type { Drain } from './drain.ts';
+import type { SimServerSpeed } from './server.ts';
+
+/** How to make a downstream. */
+export interface SqlDownstreamParts {
+  readonly host: SimHost;
+  readonly drain: Drain;
+  /** `schema.table` of the tables to make: columns `k` INT UNSIGNED, the key, and `v` INT UNSIGNED. */
+  readonly tables: readonly string[];
+  readonly speed?: Partial<SimServerSpeed>;
+  /** Lanes of each span. */
+  readonly laneCount?: number;
+  /** Told of the first broken rule, at the commit that broke it. */
+  readonly violated?: (what: string) => void;
+  /** Told of each checkpoint, when everything up to its ts must be there. */
+  readonly checkpointed?: (ts: number) => void;
+}
+
+/** Who opens a sink: one thread of one life of a process. */
+export interface SqlSinkPlace {
+  /** Unique among all lives. */
+  readonly name: string;
+  /** The gate of the process: false once fenced. */
+  readonly mayWrite: () => boolean;
+  /** Lets something happen on the thread: at once, when it is resumed, or never when it is dead. Default: at once. */
+  readonly enter?: (run: () => void) => void;
+}
+
+/** One thread's sink, as a port of the simulator. */
+export interface SimMysqlSink {
+  /** `answered` is called once, later, never within the call. */
+  readonly call: (
+    request: { readonly kind: string },
+    answered: (outcome: Outcome<unknown>) => void,
+  ) => void;
+  /** The thread died: its sockets close, what they had sent is on its way. */
+  readonly close: () => void;
+}
+
+/** The server, with what is known of it. It outlives the processes that write to it. */
+export class SqlDownstream {
+  readonly server: SimMariadb;
+  readonly check: LogCheck;
+  readonly #parts: SqlDownstreamParts;
+
+  constructor(parts: SqlDownstreamParts) {
+    const { host, tables, speed, violated, checkpointed } = parts;
+    this.#parts = parts;
+    this.check = new LogCheck((table) => tables.includes(table));
+    this.server = new SimMariadb(host, speed);
+    for (const table of tables) this.server.run(tableSql(table));
+    this.server.appended = (logged) => {
+      const before = this.check.checkpointTs;
+      this.check.add(logged);
+      if (this.check.violation !== null) violated?.(this.check.violation);
+      if (this.check.checkpointTs > before) checkpointed?.(this.check.checkpointTs);
+    };
+  }
+
+  /** Rows that exist: `schema.table key` → version. */
+  get versions(): ReadonlyMap<string, number> {
+    return this.check.versions;
+  }
+
+  /** commitTs of the saved checkpoint; 0 before the first. */
+  checkpointTs(): number {
+    return this.check.checkpointTs;
+  }
+
+  /** Statements on definitions that ran, but the sink's own. */
+  get definitions(): readonly string[] {
+    return this.check.definitions.filter((sql) => !sql.includes('sluice_meta'));
+  }
+
+  /** The server restarts: every connection ends; what it had not committed is gone. */
+  restart(downMs = 0): void {
+    this.server.restart(downMs);
+  }
+
+  /** The sink port of a thread. */
+  open(place: SqlSinkPlace): SimMysqlSink {
+    const { host, drain, laneCount } = this.#parts;
+    const { enter } = place;
+    const machine = new SimMachine({
+      host,
+      drain,
+      server: this.server,
+      ...(enter === undefined ? {} : { deliver: enter }),
+    });
+    const sink = openMysqlSink({
+      uri: 'mysql://root@simulated/',
+      owner: place.name,
+      log: () => {},
+      gate: { mayWrite: place.mayWrite },
+      surroundings: machine.surroundings,
+      ...(laneCount === undefined ? {} : { laneCount }),
+    });
+    return {
+      call: (request, answered) => {
+        this.#call(sink, request, (outcome) =>
+          host.after(0, () => machine.deliver(() => answered(outcome))),
+        );
+      },
+      close: () => {
+        machine.die();
+        drain.mark();
+        void sink.close();
+      },
+    };
+  }
+
+  #call(
+    sink: SinkPort,
+    request: { readonly kind: string },
+    answered: (outcome: Outcome<unknown>) => void,
+  ): void {
+    const { drain, host } = this.#parts;
+    drain.mark();
+    void sink.call(copied(request as SinkRequest)).then((outcome) => {
+      // A broken assertion of the sink is never an answer to live with.
+      if (!outcome.ok && outcome.failure.code === 'INTERNAL_FAULT') {
+        host.after(0, () => {
+          throw new Error(`the sink broke: ${String(outcome.failure.cause)}`);
+        });
+      } else answered(outcome);
+    });
+  }
+}
+
+/** A call keeps its blocks even when their owner is gone. */
+function copied(request: SinkRequest): SinkRequest {
+  if (request.kind !== 'Apply') return request;
+  return { ...request, blocks: request.blocks.map((block) => block.slice()) };
+}
+
+function tableSql(name: string): string {
+  const [schema = '', table = ''] = name.split('.');
+  return (
+    `CREATE DATABASE IF NOT EXISTS \`${schema}\`;` +
+    `CREATE TABLE \`${schema}\`.\`${table}\` (\`k\` INT UNSIGNED NOT NULL,\`v\` INT UNSIGNED NOT NULL,PRIMARY KEY(\`k\`))`
+  );
+}
