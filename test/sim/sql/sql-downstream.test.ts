@@ -45,11 +45,7 @@ async function runSeed(seed: number): Promise<void> {
   const drain = new Drain();
   const { random } = host;
   const speed = { latencyMs: 3, commitMs: 8, definitionMs: 10, statementMs: 4, killMs: 30 };
-  let violation: string | null = null;
-  const violated = (what: string): void => {
-    violation ??= what;
-  };
-  const downstream = new SqlDownstream({ host, drain, tables: spans, speed, violated });
+  const downstream = new SqlDownstream({ host, drain, tables: spans, speed });
   const histories = spans.map((span) => randomHistory(random, span));
   const tokens = { value: 0 };
   let doneCount = 0;
@@ -107,17 +103,18 @@ async function runSeed(seed: number): Promise<void> {
   };
   host.after(random() * 400, trouble);
   const wanted = new Map(histories.flatMap((history) => [...versionsOf(history)]));
+  const { check } = downstream;
   const isCopied = (): boolean =>
     [...wanted].every(([row, version]) => downstream.versions.get(row) === version);
   while (
-    violation === null &&
+    check.violation === null &&
     !(host.now() > chaosUntil && isCopied() && doneCount >= spans.length)
   ) {
     assert.ok(host.now() < 600_000, `not done after 10 minutes: ${doneCount} spans`);
     assert.ok(host.step(), 'something is due');
     if (drain.isNeeded) await drain.settle();
   }
-  assert.equal(violation, null);
+  assert.equal(check.violation, null);
   assert.deepEqual(new Map([...downstream.versions].sort()), new Map([...wanted].sort()));
 }
 
