@@ -1,4 +1,5 @@
 /** Every role with its behaviour and the guards of its protocol; shells start cells from here. */
+import { peerKeeperGuards } from '#src/protocol/peer-keeper.ts';
 import { role, type Role } from '#src/kernel/behaviour.ts';
 import { coordinatorGuards } from '#src/protocol/coordinator.ts';
 import { maintainerGuards } from '#src/protocol/maintainer.ts';
@@ -14,6 +15,7 @@ import { logPuller } from './log-puller/log-puller.ts';
 import { maintainer } from './maintainer/maintainer.ts';
 import { membership } from './membership/membership.ts';
 import { session } from './session/session.ts';
+import { peerKeeper } from './peer-keeper/peer-keeper.ts';
 
 /** Role name → behaviour and guards. */
 export const roles: Readonly<Record<string, Role>> = {
@@ -21,6 +23,7 @@ export const roles: Readonly<Record<string, Role>> = {
   membership: role(membership, membershipGuards),
   coordinator: role(coordinator, coordinatorGuards),
   maintainer: role(maintainer, maintainerGuards),
+  'peer-keeper': role(peerKeeper, peerKeeperGuards),
   'log-puller': role(logPuller, logPullerGuards),
   'event-service': role(eventService, eventServiceGuards),
   'dispatcher-manager': role(dispatcherManager, managerGuards),

@@ -4,26 +4,31 @@
  */
 import { mkdirSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { assert } from '#src/base/assert.ts';
-import type { Message } from '#src/kernel/message.ts';
+import { assert, must } from '#src/base/assert.ts';
+import { ok, type Outcome } from '#src/base/failure.ts';
+import type { Envelope, Message } from '#src/kernel/message.ts';
 import { checkPlan, gatesOf, threadsOf, type TeamPlan } from '#src/kernel/plan.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { Shell, type CellOverview } from '#src/kernel/shell.ts';
 import { Tree, type TreeOver } from '#src/kernel/tree.ts';
+import type { FeedsPort } from '#src/ports/feeds.ts';
 import type { Log } from '#src/ports/log.ts';
+import type { PeerEvents, Peers, PeersRequest } from '#src/ports/peers.ts';
 import { Batch } from './batch.ts';
 import { perform, type ThreadCommand, type ThreadStats } from './control.ts';
+import { FeedPorts } from './feed-ports.ts';
 import { proveFence, type FenceProof } from './fence-proof.ts';
 import { Gate } from './gate.ts';
 import { inspectionOf, type Inspection } from './inspection.ts';
 import { openLog } from './log.ts';
+import { PeerLinks } from './peer-links.ts';
 import type { CaptureSettings } from './settings.ts';
 import { deadlineAwaited } from './shared-memory.ts';
 import { ThreadHost, type AnyPort } from './thread-host.ts';
 import { watchThread } from './thread-watch.ts';
 import { Threads } from './threads.ts';
 import type { WatchdogStart } from './watchdog.ts';
-import type { World } from './world.ts';
+import { openFeedPort, type World } from './world.ts';
 
 /** What an actor system is made of. */
 export interface ActorSystemOptions {
@@ -39,6 +44,8 @@ export interface ActorSystemOptions {
   readonly props: (path: string, system: ActorSystem) => unknown;
   /** Ports of main besides the world's. */
   readonly mainPorts: Readonly<Record<string, () => AnyPort>>;
+  /** Opens the links to other nodes; absent: there are none. */
+  readonly openPeers?: (events: PeerEvents) => Promise<Peers>;
   /** Called once when the supervision tree gave up. */
   readonly onOver: (over: TreeOver) => void;
   /** Called after every fence, from whichever thread it came, when it is proven that nothing fenced runs any more. */
@@ -51,6 +58,8 @@ const lossCountMax = 5;
 const lossPeriodMs = 60_000;
 /** Milliseconds that inspection waits for a thread. */
 const inspectWithinMs = 1_000;
+/** Milliseconds that a thread has to open or close a changefeed's ports; one that is stuck is the watchdog's. */
+const feedWithinMs = 5_000;
 
 /** See the top of this file. */
 export class ActorSystem {
@@ -61,6 +70,9 @@ export class ActorSystem {
   readonly #options: ActorSystemOptions;
   readonly #gatePaths: readonly string[];
   readonly #host: ThreadHost;
+  readonly #feeds: FeedPorts;
+  readonly #peerLinks: PeerLinks;
+  #peers: Peers | null = null;
   readonly #shell: Shell;
   readonly #threads: Threads;
   readonly #commands: Batch<ThreadCommand>;
@@ -79,14 +91,30 @@ export class ActorSystem {
     this.log = openLog('main', settings);
     this.workThreads = Array.from({ length: options.workThreadCount }, (_, i) => `work-${i + 1}`);
     if (options.isLeased === true) Atomics.store(this.gate.words.deadline, 0, deadlineAwaited);
+    const parts = { settings, gate: this.gate, log: this.log };
+    this.#feeds = new FeedPorts((name, feed, life) =>
+      openFeedPort(world, { name, feed, life }, parts),
+    );
+    this.#peerLinks = new PeerLinks({
+      self: settings.captureId,
+      deliver: (envelope) => this.#deliver(envelope),
+      count: (name, value) => this.#host.count(name, value),
+      log: this.log,
+    });
     this.#threads = this.#makeThreads();
     this.#host = new ThreadHost({
       thread: 'main',
       log: this.log,
-      post: (envelope) => this.#threads.post(envelope),
+      post: (envelope) => this.#post(envelope),
       tree: (request) => this.tree.request(request),
       gate: this.gate,
-      ports: { ...world.openPorts(settings, this.gate, this.log), ...options.mainPorts },
+      ports: {
+        ...world.openPorts(settings, this.gate, this.log),
+        feeds: () => this.#feedsPort(),
+        peers: () => this.#peersPort(),
+        ...options.mainPorts,
+      },
+      feeds: this.#feeds,
     });
     this.#shell = new Shell(this.#host, world.roles, settings.epochMode);
     this.#commands = new Batch((commands) => {
@@ -102,6 +130,8 @@ export class ActorSystem {
     if (faults.length > 0) throw new Error(`the house plan is wrong:\n${faults.join('\n')}`);
     mkdirSync(options.settings.dataDirectory, { recursive: true });
     const system = new ActorSystem(options);
+    system.#peers = (await options.openPeers?.(system.#peerLinks.events)) ?? null;
+    if (system.#peers !== null) system.#peerLinks.use(system.#peers);
     await system.#threads.start();
     system.#watchdog = system.#startWatchdog();
     system.#unwatch = watchThread(system.gate, () => void system.#obeyFence());
@@ -147,6 +177,7 @@ export class ActorSystem {
     this.#stopped = null;
     await this.#threads.close();
     await this.#host.close();
+    await this.#peers?.close();
     this.#unwatch?.();
     await this.#watchdog?.terminate();
   }
@@ -185,14 +216,63 @@ export class ActorSystem {
       settings,
       worldUrl,
       gate: this.gate,
+      feeds: () => this.#feeds.list(),
       request: (request) => this.tree.request(request),
-      deliver: (envelope) => this.#shell.deliver(envelope),
+      deliver: (envelope) => this.#arrived(envelope),
       callFailed: (thread, message) => {
         // The tree bounds the wait for what the call should have caused.
         if (!this.#isClosing) this.log('error', 'thread-call-failed', { thread, message });
       },
       lost: (thread, why, isAsked) => this.#threadLost(thread, why, isAsked),
     });
+  }
+
+  #post(envelope: Envelope): void {
+    if (envelope.to.node === undefined) this.#threads.post(envelope);
+    else this.#peerLinks.post(envelope);
+  }
+
+  /** From another thread: for a cell here, or on its way to another node. */
+  #arrived(envelope: Envelope): void {
+    if (envelope.to.node === undefined) this.#shell.deliver(envelope);
+    else this.#peerLinks.post(envelope);
+  }
+
+  /** From another node, or addressed to this one by its id: false when it has no thread of that name. */
+  #deliver(envelope: Envelope): boolean {
+    if (envelope.to.thread !== 'main') return this.#threads.post(envelope);
+    this.#shell.deliver(envelope);
+    return true;
+  }
+
+  /** Port `peers` (src/ports/peers.ts): who the other captures are. */
+  #peersPort(): AnyPort {
+    const call = (request: PeersRequest): Outcome<{ readonly kind: 'MembersSet' }> => {
+      must(this.#peers, 'a peers port').setMembers(request.members);
+      return ok({ kind: 'MembersSet' });
+    };
+    return {
+      call: (request) => Promise.resolve(call(request as PeersRequest)),
+      close: () => Promise.resolve(),
+    };
+  }
+
+  /** Port `feeds` (src/ports/feeds.ts): a thread that is down, or starts only now, has the changefeeds from its start on. */
+  #feedsPort(): AnyPort {
+    const port: FeedsPort = {
+      call: async (request) => {
+        if (request.kind === 'OpenFeed') {
+          await this.#host.openFeed(request);
+          await this.#threads.ask((control) => control.openFeed(request), feedWithinMs);
+          return ok({ kind: 'FeedOpened' });
+        }
+        await this.#host.closeFeed(request.id);
+        await this.#threads.ask((control) => control.closeFeed(request.id), feedWithinMs);
+        return ok({ kind: 'FeedClosed' });
+      },
+      close: () => Promise.resolve(),
+    };
+    return port as AnyPort;
   }
 
   #makeTree(): Tree {

@@ -4,6 +4,7 @@ import type { CellStart, TreeRequest } from '#src/kernel/host.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { CellOverview, Shell } from '#src/kernel/shell.ts';
+import type { OpenFeed } from './feed-ports.ts';
 
 /** What the supervision tree asks of a thread; nothing of it answers, the thread reports. */
 export type ThreadCommand =
@@ -18,6 +19,9 @@ export interface ThreadControl {
   perform(commands: readonly ThreadCommand[]): void;
   /** Replaces the link to a thread that was started again; what stood in the former one is lost. */
   relink(thread: string, port: MessagePort): void;
+  /** See {@link ThreadHost.openFeed}; holds credentials. */
+  openFeed(feed: OpenFeed): Promise<void>;
+  closeFeed(id: string): Promise<void>;
   overview(): readonly CellOverview[];
   stats(): ThreadStats;
   /** Closes the thread's ports. */

@@ -19,6 +19,7 @@ import type { UpstreamPort } from '#src/ports/upstream.ts';
 import type { Gate } from './gate.ts';
 import type { CaptureSettings } from './settings.ts';
 import type { AnyPort } from './thread-host.ts';
+import type { FeedPort, PortParts } from './world.ts';
 
 /** Factories of the ports a thread may call, by life of a subtree; each opens on first use. */
 export function openPorts(
@@ -144,4 +145,26 @@ export function openSink(
 export function schemeOf(uri: string): string {
   const cut = uri.indexOf('://');
   return cut < 0 ? '' : uri.slice(0, cut).toLowerCase();
+}
+
+/** A changefeed's own port: its endpoints where it has some, else those the process was started with. */
+export function openPortOfFeed(
+  { name, feed, life }: FeedPort,
+  { settings, gate, log }: PortParts,
+): AnyPort {
+  const own = { ...settings, ...feed.endpoints };
+  switch (name) {
+    case 'upstream':
+      return openUpstream(own, log) as AnyPort;
+    case 'sink':
+      return openSink(own, { mayWrite: () => gate.mayWrite(life) }, log) as AnyPort;
+    case 'event-store':
+      return openLmdbEventStore({
+        directory: join(settings.dataDirectory, 'feed-events', feed.id),
+        log,
+        byteCountMax: settings.storeBytesMax * 2,
+      }) as AnyPort;
+    default:
+      throw new Error(`changefeeds have no port ${name} of their own`);
+  }
 }

@@ -4,6 +4,7 @@ import type { GateLife, Host, TreeRequest } from '#src/kernel/host.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { Port } from '#src/ports/port.ts';
+import { isPortOf, type FeedPorts, type OpenFeed } from './feed-ports.ts';
 import type { Gate } from './gate.ts';
 
 /** Any port, as the host calls it. */
@@ -17,10 +18,13 @@ export interface ThreadParts {
   readonly gate: Gate;
   /** Factories of the ports; each port belongs to one life of a subtree, whose right to write it asks for. */
   readonly ports: Readonly<Record<string, (life: GateLife) => AnyPort>>;
+  /** Ports that each changefeed has for itself. */
+  readonly feeds: FeedPorts;
   readonly log: Log;
 }
 
 interface OpenPort {
+  readonly name: string;
   readonly life: GateLife;
   readonly port: AnyPort;
 }
@@ -35,6 +39,7 @@ export class ThreadHost implements Host {
   readonly fences: Int32Array;
   readonly #gate: Gate;
   readonly #factories: ThreadParts['ports'];
+  readonly #feeds: FeedPorts;
   readonly #ports = new Map<string, OpenPort>();
 
   constructor(parts: ThreadParts) {
@@ -43,6 +48,7 @@ export class ThreadHost implements Host {
     this.tree = parts.tree;
     this.log = parts.log;
     this.#factories = parts.ports;
+    this.#feeds = parts.feeds;
     this.#gate = parts.gate;
     this.fences = parts.gate.words.fences;
   }
@@ -82,6 +88,23 @@ export class ThreadHost implements Host {
     this.#gate.confirm(fenced);
   };
 
+  /** Makes a changefeed's ports callable; those to former endpoints of it are closed when this resolves. */
+  async openFeed(feed: OpenFeed): Promise<void> {
+    if (this.#feeds.open(feed)) await this.#closeFeedPorts(feed.id);
+  }
+
+  /** Closes a changefeed's ports. */
+  async closeFeed(id: string): Promise<void> {
+    this.#feeds.close(id);
+    await this.#closeFeedPorts(id);
+  }
+
+  async #closeFeedPorts(id: string): Promise<void> {
+    const ports = [...this.#ports].filter(([, { name }]) => isPortOf(name, id));
+    for (const [key] of ports) this.#ports.delete(key);
+    await Promise.allSettled(ports.map(([, { port }]) => port.close()));
+  }
+
   /** Closes every port that was opened. */
   async close(): Promise<void> {
     const ports = [...this.#ports.values()];
@@ -119,10 +142,10 @@ export class ThreadHost implements Host {
     if (this.fences[life.gate]! >= life.generation) {
       return fail('INTERNAL_STOPPED', `port ${name} of a fenced subtree`);
     }
-    const factory = this.#factories[name];
-    if (factory === undefined) throw new Error(`thread ${this.thread} has no port ${name}`);
+    const factory = this.#factories[name] ?? this.#feeds.factory(name);
+    if (factory === null) throw new Error(`thread ${this.thread} has no port ${name}`);
     const port = factory(life);
-    this.#ports.set(key, { life, port });
+    this.#ports.set(key, { name, life, port });
     return port;
   }
 }

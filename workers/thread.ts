@@ -7,13 +7,14 @@ import type { TreeRequest } from '#src/kernel/host.ts';
 import { Shell } from '#src/kernel/shell.ts';
 import { Batch } from './batch.ts';
 import { perform, type ThreadControl, type TreeReports } from './control.ts';
+import { FeedPorts, type OpenFeed } from './feed-ports.ts';
 import { Gate } from './gate.ts';
 import { Link } from './link.ts';
 import { openLog } from './log.ts';
 import type { CaptureSettings } from './settings.ts';
 import { ThreadHost } from './thread-host.ts';
 import { watchThread } from './thread-watch.ts';
-import type { World } from './world.ts';
+import { openFeedPort, type World } from './world.ts';
 
 /** What main hands to a worker thread at its start. */
 export interface ThreadStart {
@@ -23,6 +24,8 @@ export interface ThreadStart {
   /** Address of the module that exports `world`. */
   readonly worldUrl: string;
   readonly settings: CaptureSettings;
+  /** Changefeeds that are open at the start. */
+  readonly feeds: readonly OpenFeed[];
   readonly gate: SharedArrayBuffer;
   readonly control: MessagePort;
   readonly reports: MessagePort;
@@ -43,11 +46,18 @@ function run(start: ThreadStart, world: World): void {
   const host = new ThreadHost({
     thread,
     log,
-    post: (envelope) =>
-      must(links.get(envelope.to.thread), `link to ${envelope.to.thread}`).post(envelope),
+    post: (envelope) => {
+      // Other nodes are reached by way of main.
+      const peer = envelope.to.node === undefined ? envelope.to.thread : 'main';
+      must(links.get(peer), `link to ${peer}`).post(envelope);
+    },
     tree: report,
     gate,
     ports: world.openPorts(settings, gate, log),
+    feeds: new FeedPorts(
+      (name, feed, life) => openFeedPort(world, { name, feed, life }, { settings, gate, log }),
+      start.feeds,
+    ),
   });
   const shell = new Shell(host, world.roles, settings.epochMode);
   const link = (peer: string, port: MessagePort): void => {
@@ -60,6 +70,8 @@ function run(start: ThreadStart, world: World): void {
       for (const command of commands) perform(shell, command, report);
     },
     relink: link,
+    openFeed: (feed) => host.openFeed(feed),
+    closeFeed: (id) => host.closeFeed(id),
     overview: () => shell.overview(),
     stats: () => ({ refusals: shell.refusals(), counters: Object.fromEntries(host.counters) }),
     close: () => host.close(),

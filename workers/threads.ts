@@ -6,6 +6,7 @@ import type { TreeRequest } from '#src/kernel/host.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import { Batch } from './batch.ts';
 import type { ThreadCommand, ThreadControl, TreeReports } from './control.ts';
+import type { OpenFeed } from './feed-ports.ts';
 import type { Gate } from './gate.ts';
 import { Link } from './link.ts';
 import type { CaptureSettings } from './settings.ts';
@@ -26,6 +27,8 @@ export interface ThreadsOptions {
   /** Address of the module that exports the threads' `world`. */
   readonly worldUrl: string;
   readonly gate: Gate;
+  /** Changefeeds that a thread knows from its start on. */
+  readonly feeds: () => readonly OpenFeed[];
   readonly request: (request: TreeRequest) => void;
   /** An envelope for main arrived. */
   readonly deliver: (envelope: Envelope) => void;
@@ -98,9 +101,11 @@ export class Threads {
     this.#threads.get(name)?.commands.push(command);
   }
 
-  /** Sends an envelope of main to another thread. */
-  post(envelope: Envelope): void {
-    this.#threads.get(envelope.to.thread)?.link.post(envelope);
+  /** Sends an envelope of main to another thread; false when there is none of that name now. */
+  post(envelope: Envelope): boolean {
+    const thread = this.#threads.get(envelope.to.thread);
+    thread?.link.post(envelope);
+    return thread !== undefined;
   }
 
   /** Calls each thread that is up; a thread that does not answer within `withinMs`, or dies, is left out. */
@@ -138,7 +143,7 @@ export class Threads {
   }
 
   #run(name: string, links: Ends): RunningThread {
-    const { names, settings, worldUrl, gate } = this.#options;
+    const { names, settings, worldUrl, gate, feeds } = this.#options;
     const index = names.indexOf(name) + 1;
     const [main, control, reports] = [
       new MessageChannel(),
@@ -150,6 +155,7 @@ export class Threads {
       index,
       worldUrl,
       settings,
+      feeds: feeds(),
       gate: gate.memory,
       control: control.port2,
       reports: reports.port2,

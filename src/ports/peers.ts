@@ -65,6 +65,12 @@ export interface PeerServerStatus {
   readonly refusals: Readonly<Record<string, number>>;
 }
 
+/** What an actor may ask of the peers port; frames are the shells' and never come this way. */
+export type PeersRequest = {
+  readonly kind: 'SetMembers';
+  readonly members: readonly PeerMember[];
+};
+
 /** The peers port of one capture. */
 export interface Peers {
   /** `HOST:PORT` where it listens, the port chosen by the system filled in. */

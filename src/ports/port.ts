@@ -10,3 +10,8 @@ export interface Port<Request, Answer> {
   /** Ends everything the port holds (connections, files), at once. Calls under way answer INTERNAL_STOPPED or fail. */
   readonly close: () => Promise<void>;
 }
+
+/** The name of a port that each changefeed has for itself on a thread, as an actor calls it. */
+export function portOf(name: 'sink' | 'upstream' | 'event-store', changefeed: string): string {
+  return `${name}:${changefeed}`;
+}
