@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { fail, FailureError } from '#src/base/failure.ts';
 import { openBlackholeSink } from '#src/adapters/blackhole-sink/blackhole-sink.ts';
 import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
+import { openEtcdCoordination } from '#src/adapters/etcd-coordination/etcd-coordination.ts';
 import { openLmdbEventStore } from '#src/adapters/lmdb-event-store/lmdb-event-store.ts';
 import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
@@ -12,12 +13,16 @@ import { openSqliteSink } from '#src/adapters/sqlite-sink/sqlite-sink.ts';
 import { parseSqliteUri } from '#src/adapters/sqlite-sink/sqlite-uri.ts';
 import { openWorkloadUpstream } from '#src/adapters/workload/workload-upstream.ts';
 import { parseWorkloadUri } from '#src/adapters/workload/workload-uri.ts';
+import { openWriteDeadline } from '#src/adapters/write-deadline/write-deadline.ts';
 import type { GateLife } from '#src/kernel/host.ts';
+import type { CoordinationPort } from '#src/ports/coordination.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { SinkPort } from '#src/ports/sink.ts';
 import type { UpstreamPort } from '#src/ports/upstream.ts';
 import type { Gate } from './gate.ts';
+import { leaseDeadline } from './lease-deadline.ts';
 import type { CaptureSettings } from './settings.ts';
+import { gateCountMax } from './shared-memory.ts';
 import type { AnyPort } from './thread-host.ts';
 import type { FeedPort, PortParts } from './world.ts';
 
@@ -38,11 +43,21 @@ export function openPorts(
         // The event service stops reading well before this.
         byteCountMax: settings.storeBytesMax * 2,
       }) as AnyPort,
-    coordination: () =>
-      openEmbeddedCoordination({
-        directory: settings.isTemporary ? null : join(dataDirectory, 'coordination'),
-      }) as AnyPort,
+    coordination: () => openCoordination(settings) as AnyPort,
+    'write-deadline': () => openWriteDeadline(leaseDeadline(gate, allGates, log)) as AnyPort,
   };
+}
+
+/** Losing the session fences all that a plan can have: a gate that the plan has not is shut without effect. */
+const allGates: readonly number[] = Array.from({ length: gateCountMax }, (_, gate) => gate);
+
+/** etcd in a cluster; else the process's own store, of which there may be one instance a process. */
+function openCoordination(settings: CaptureSettings): CoordinationPort {
+  const { cluster, isTemporary, dataDirectory } = settings;
+  if (cluster !== undefined) return openEtcdCoordination({ urls: cluster.etcdUrls });
+  return openEmbeddedCoordination({
+    directory: isTemporary ? null : join(dataDirectory, 'coordination'),
+  });
 }
 
 const upstreamSchemes = ['mysql', 'mariadb', 'workload'];

@@ -16,4 +16,18 @@ export interface CaptureSettings {
   readonly storeBytesMax: number;
   /** Lanes per span of a MySQL-family sink. */
   readonly laneCount: number;
+  /** This node as one of a cluster; absent: one process with embedded coordination. */
+  readonly cluster?: ClusterSettings;
+}
+
+/** How a node takes part in a cluster. */
+export interface ClusterSettings {
+  /** The option `--etcd`. */
+  readonly etcdUrls: string;
+  readonly leaseTtlMs: number;
+  /** `host:port` at which others reach its API and its peer links. */
+  readonly apiAddress: string;
+  readonly peerAddress: string;
+  /** Of the program. */
+  readonly version: string;
 }

@@ -1,0 +1,117 @@
+/** A node of a cluster that consists of its claim: joins, sees others, is fenced. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { CellOverview } from '#src/kernel/shell.ts';
+import { ActorSystem } from '#workers/actor-system.ts';
+import { claimProps } from '#workers/claim-props.ts';
+import type { FenceProof } from '#workers/fence-proof.ts';
+import { plan, world, worldUrl } from './world.ts';
+
+/** See the top of this file. */
+export class ClaimNode {
+  readonly captureId: string;
+  readonly fences: FenceProof[] = [];
+  readonly #directory = mkdtempSync(join(tmpdir(), 'sluice-claim-'));
+  #system: ActorSystem | null = null;
+
+  private constructor(captureId: string) {
+    this.captureId = captureId;
+  }
+
+  /** Starts its threads; joining follows. */
+  static async start(captureId: string, etcdUrls: string, leaseTtlMs: number): Promise<ClaimNode> {
+    const node = new ClaimNode(captureId);
+    const settings = {
+      clusterId: 'c',
+      upstreamUri: '',
+      sinkUri: '',
+      dataDirectory: node.#directory,
+      isTemporary: true,
+      captureId,
+      logLevel: 'silent',
+      storeBytesMax: 1,
+      laneCount: 1,
+      cluster: { etcdUrls, leaseTtlMs, apiAddress: 'a:1', peerAddress: 'a:2', version: '0' },
+    } as const;
+    node.#system = await ActorSystem.start({
+      plan,
+      world,
+      worldUrl,
+      workThreadCount: 1,
+      settings,
+      isLeased: true,
+      props: (path, { tree }) => {
+        const id = path.slice(path.lastIndexOf('/') + 1);
+        if (id !== 'session' && id !== 'membership') return null;
+        return claimProps(id, settings, {
+          session: tree.refOf('capture/claim/session'),
+          followers: [],
+        });
+      },
+      mainPorts: {},
+      onOver: () => {},
+      onFence: (proof) => node.fences.push(proof),
+    });
+    return node;
+  }
+
+  get system(): ActorSystem {
+    if (this.#system === null) throw new Error('not started');
+    return this.#system;
+  }
+
+  /** Whether a sink of this node would submit now. */
+  mayWrite(): boolean {
+    const { gate } = this.system;
+    const index = 1;
+    return gate.mayWrite({ gate: index, generation: Atomics.load(gate.words.lives, index) });
+  }
+
+  /** `id state` of the nodes this one sees. */
+  async view(): Promise<string> {
+    return String((await this.#cell('membership'))?.state['members'] ?? 'none');
+  }
+
+  /** Phase of its session. */
+  async phase(): Promise<string> {
+    return String((await this.#cell('session'))?.state['phase'] ?? 'none');
+  }
+
+  /** Its lease. */
+  async lease(): Promise<string> {
+    return String((await this.#cell('session'))?.state['lease'] ?? '');
+  }
+
+  /** Waits until the view is this one. */
+  sees(...members: readonly string[]): Promise<void> {
+    const expected = members.join(',');
+    return until(
+      async () => (await this.view()) === expected,
+      async () => `${expected}: ${await this.view()}`,
+    );
+  }
+
+  /** Leaves in order. */
+  async stop(): Promise<void> {
+    await this.system.stop();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+
+  async #cell(id: string): Promise<CellOverview | undefined> {
+    return (await this.system.overview()).find(({ path }) => path === `capture/claim/${id}`);
+  }
+}
+
+/** Waits until `holds`, half a minute at most. */
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  what: () => string | Promise<string>,
+): Promise<void> {
+  for (let tries = 0; tries < 600; tries++) {
+    if (await holds()) return;
+    await sleep(50);
+  }
+  throw new Error(`never: ${await what()}`);
+}

@@ -1,0 +1,18 @@
+import type { MembershipProps } from '#actors/membership/membership.ts';
+import type { SessionProps } from '#actors/session/own-keys.ts';
+import { must } from '#src/base/assert.ts';
+import type { Ref } from '#src/kernel/ref.ts';
+import type { CaptureSettings } from './settings.ts';
+
+/** Props of the cells of team `claim`, by id. `followers`: cells of main that membership tells without being asked. */
+export function claimProps(
+  id: 'session' | 'membership',
+  settings: CaptureSettings,
+  refs: { readonly session: Ref; readonly followers: readonly Ref[] },
+): SessionProps | MembershipProps {
+  const { clusterId, captureId } = settings;
+  if (id === 'membership') return { clusterId, captureId, ...refs };
+  const cluster = must(settings.cluster, 'settings of a cluster');
+  const { leaseTtlMs: ttlMs, apiAddress, peerAddress, version } = cluster;
+  return { clusterId, captureId, ttlMs, apiAddress, peerAddress, version };
+}
