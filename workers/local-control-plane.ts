@@ -32,8 +32,8 @@ import type { CaptureSettings } from './settings.ts';
 export interface LocalControlPlaneOptions {
   readonly clusterId: string;
   readonly captureId: string;
-  /** `HOST:PORT` of this node's API. */
-  readonly address: string;
+  /** `HOST:PORT` of this node's API, once it listens. */
+  readonly address: () => string;
   readonly dataDirectory: string;
   readonly workThreadCount?: number;
   readonly logLevel: CaptureSettings['logLevel'];
@@ -104,7 +104,7 @@ export class LocalControlPlane implements ControlPlane {
     Promise.resolve([
       {
         id: this.captureId,
-        address: this.#options.address,
+        address: this.#options.address(),
         isCoordinator: true,
         clusterId: this.clusterId,
         state: 'alive',

@@ -34,10 +34,11 @@ export async function server(options: ServerOptions, version: string): Promise<n
   const captureId = Capture.newId();
   const log = openLog('main', { captureId, logLevel: options.logLevel });
   makeDirectory(options.dataDir);
+  let address = options.addr;
   const plane = await LocalControlPlane.open({
     clusterId: options.clusterId,
     captureId,
-    address: options.addr,
+    address: () => address,
     dataDirectory: options.dataDir,
     logLevel: options.logLevel,
     log,
@@ -46,8 +47,9 @@ export async function server(options: ServerOptions, version: string): Promise<n
   try {
     const metrics = openMetrics(plane);
     const api = await startApiServer({ plane, listen: options.addr, version, metrics, token, log });
-    process.stdout.write(`sluice ${version}, capture ${captureId}: http://${api.address}\n`);
-    log('info', 'server-started', { address: api.address, cluster: options.clusterId });
+    ({ address } = api);
+    process.stdout.write(`sluice ${version}, capture ${captureId}: http://${address}\n`);
+    log('info', 'server-started', { address, cluster: options.clusterId });
     await stopAsked();
     await api.close();
   } finally {

@@ -45,7 +45,7 @@ test('a node says who it is, and that it is well', async (t) => {
   assert.deepEqual((await node.call('GET', '/api/v2/captures')).body, {
     total: 1,
     items: [
-      { id: 'node-1', address: '127.0.0.1:0', is_owner: true, cluster_id: 'c', state: 'alive' },
+      { id: 'node-1', address: '127.0.0.1:8300', is_owner: true, cluster_id: 'c', state: 'alive' },
     ],
   });
   assert.deepEqual((await node.call('GET', base)).body, { total: 0, items: [] });

@@ -45,7 +45,7 @@ export class TestNode {
     const plane = await LocalControlPlane.open({
       clusterId: 'c',
       captureId: 'node-1',
-      address: '127.0.0.1:0',
+      address: () => '127.0.0.1:8300',
       dataDirectory: directory,
       workThreadCount: 1,
       logLevel: 'silent',

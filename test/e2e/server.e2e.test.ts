@@ -1,0 +1,192 @@
+/**
+ * `sluice server` on one node, as a process of its own between two MariaDB servers, driven by the command line: changefeeds
+ * live through pauses, kills and graceful restarts, and nothing is lost or applied twice.
+ */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { freePort } from '#test/servers/free-port.ts';
+import { startMariadb } from '#test/servers/mariadb.ts';
+import { ServerPair } from './server-pair.ts';
+import { SluiceCommand, sluice, type CommandEnd, type JsonLine } from './sluice-command.ts';
+
+let pair: ServerPair;
+let directory: string;
+let address: string;
+let server: SluiceCommand;
+
+const limitMs = 60_000;
+const tickMs = 50;
+
+before(async () => {
+  pair = await ServerPair.start(startMariadb);
+  directory = mkdtempSync(join(tmpdir(), 'sluice-server-'));
+  address = `127.0.0.1:${await freePort()}`;
+  await start();
+});
+
+after(async () => {
+  server.signal('SIGKILL');
+  await server.end;
+  await pair.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+async function start(): Promise<void> {
+  server = new SluiceCommand(['server', '--addr', address, '--data-dir', directory]);
+  await until('the server answers', async () => {
+    const answer = await fetch(`http://${address}/api/v2/health`).catch(() => null);
+    return answer?.status === 200;
+  });
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`never: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, tickMs));
+  }
+}
+
+/** One client command with its JSON answer. */
+async function client(...args: readonly string[]): Promise<JsonLine> {
+  const end: CommandEnd = await sluice([...args, '--server', `http://${address}`, '--json']);
+  assert.equal(end.status, 0, `${JSON.stringify(end.result)} ${end.errors}`);
+  return end.result;
+}
+
+/** Waits until the changefeed has applied what is in the upstream now. */
+async function caughtUp(id: string): Promise<void> {
+  const [row] = await pair.upstream.query<{ pos: string }>('SELECT @@gtid_binlog_pos AS pos');
+  const wanted = Number(row!.pos.split('-')[2]);
+  await until(`${id} has caught up`, async () => {
+    const answer = await fetch(`http://${address}/api/v2/changefeeds/${id}`);
+    const { checkpoint_ts: ts } = (await answer.json()) as { checkpoint_ts: number };
+    return ts >= wanted;
+  });
+}
+
+async function insert(from: number, to: number): Promise<void> {
+  for (let id = from; id < to; id++) {
+    await pair.upstream.query(`INSERT INTO d.t VALUES (${id}, 0)`);
+    await pair.upstream.query(`UPDATE d.t SET n = n + 1 WHERE id <= ${id % 7}`);
+  }
+}
+
+test(
+  'a changefeed created by the command line copies, and its state is told',
+  { timeout: 120_000 },
+  async () => {
+    const created = await client(
+      'changefeed',
+      'create',
+      '-i',
+      'copy',
+      ...pair.uris,
+      '--start',
+      'oldest',
+    );
+    assert.equal(created['id'], 'copy');
+    assert.match(String(created['sink_uri']), /^mysql:\/\/root@127/);
+    await pair.upstream.script('CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, n INT)');
+    await insert(0, 50);
+    await caughtUp('copy');
+    const shown = await client('changefeed', 'query', '-i', 'copy');
+    assert.deepEqual([shown['state'], shown['error'], shown['lag_ms']], ['normal', null, 0]);
+    const synced = await fetch(`http://${address}/api/v2/changefeeds/copy/synced`);
+    assert.equal(((await synced.json()) as JsonLine)['synced'], true);
+    const tables = await client('changefeed', 'tables', '-i', 'copy');
+    assert.deepEqual((tables['items'] as { tables: string[] }[])[0]?.tables, ['d.t']);
+    await pair.assertEqual(['d']);
+  },
+);
+
+test(
+  'what is written while it is paused comes when it is resumed',
+  { timeout: 120_000 },
+  async () => {
+    await client('changefeed', 'pause', '-i', 'copy');
+    await insert(50, 80);
+    const { items } = await client('changefeed', 'list', '--state', 'stopped');
+    assert.deepEqual(
+      (items as { id: string }[]).map(({ id }) => id),
+      ['copy'],
+    );
+    const [{ count } = { count: 0 }] = await pair.downstream.query<{ count: string }>(
+      'SELECT count(*) AS count FROM d.t',
+    );
+    assert.equal(Number(count), 50);
+    await client('changefeed', 'resume', '-i', 'copy');
+    await caughtUp('copy');
+    await pair.assertEqual(['d']);
+  },
+);
+
+test('a server killed again and again under load loses nothing', { timeout: 240_000 }, async () => {
+  const load = insert(80, 500);
+  for (let i = 0; i < 4; i++) {
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    server.signal('SIGKILL');
+    await server.end;
+    await start();
+  }
+  await load;
+  await caughtUp('copy');
+  await pair.assertEqual(['d']);
+  // Each update counts by one: the sums differ as soon as one is applied twice.
+  const sums = await Promise.all(
+    [pair.upstream, pair.downstream].map((one) => one.query('SELECT sum(n) AS sum FROM d.t')),
+  );
+  assert.deepEqual(sums[0], sums[1]);
+});
+
+test(
+  'a server that is asked to end ends with success, and starts where it was',
+  { timeout: 120_000 },
+  async () => {
+    await insert(500, 520);
+    server.signal('SIGTERM');
+    const { status, errors } = await server.end;
+    assert.equal(status, 0, errors);
+    await insert(520, 540);
+    await start();
+    await caughtUp('copy');
+    await pair.assertEqual(['d']);
+  },
+);
+
+test('a second server on the same directory is refused', { timeout: 60_000 }, async () => {
+  const end = await sluice(['server', '--addr', '127.0.0.1:0', '--data-dir', directory]);
+  assert.equal(end.status, 1);
+  assert.match(end.errors, /^sluice: COORDINATION_FAILED: .*another process/m);
+});
+
+test(
+  'people see tables; a removed changefeed is gone and its copy stays',
+  { timeout: 120_000 },
+  async () => {
+    const listed = await printed('changefeed', 'list');
+    assert.match(
+      listed,
+      /^ID +STATE +STAGE +CHECKPOINT +ERROR\ncopy +normal +running +0-\d+-\d+\n$/,
+    );
+    assert.match(
+      await printed('capture', 'list'),
+      /^ID +ADDRESS +STATE +COORDINATOR\n[0-9a-f-]{36} +127\.0\.0\.1:\d+ +alive +yes\n$/,
+    );
+    await client('changefeed', 'remove', '-i', 'copy');
+    assert.equal((await client('changefeed', 'list'))['total'], 0);
+    await pair.assertEqual(['d']);
+  },
+);
+
+/** What a client command prints for people. */
+async function printed(...args: readonly string[]): Promise<string> {
+  const command = new SluiceCommand([...args, '--server', `http://${address}`]);
+  let text = '';
+  command.child.stdout!.on('data', (part: string) => (text += part));
+  assert.equal((await command.end).status, 0);
+  return text;
+}
