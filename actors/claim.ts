@@ -31,5 +31,15 @@ export const claim: TeamPlan = {
       mailbox: 16_384,
       why: 'knows the nodes, and those that linger',
     },
+    {
+      kind: 'cell',
+      id: 'peer-keeper',
+      role: 'peer-keeper',
+      thread: 'main',
+      restart: 'permanent',
+      stopWithinMs: 2_000,
+      mailbox: 1_024,
+      why: 'links this node to the others, and cuts off who lost its session',
+    },
   ],
 };

@@ -1,4 +1,5 @@
 import type { MembershipProps } from '#actors/membership/membership.ts';
+import type { PeerKeeperProps } from '#actors/peer-keeper/peer-keeper.ts';
 import type { SessionProps } from '#actors/session/own-keys.ts';
 import { must } from '#src/base/assert.ts';
 import type { Ref } from '#src/kernel/ref.ts';
@@ -6,12 +7,14 @@ import type { CaptureSettings } from './settings.ts';
 
 /** Props of the cells of team `claim`, by id. `followers`: cells of main that membership tells without being asked. */
 export function claimProps(
-  id: 'session' | 'membership',
+  id: 'session' | 'membership' | 'peer-keeper',
   settings: CaptureSettings,
-  refs: { readonly session: Ref; readonly followers: readonly Ref[] },
-): SessionProps | MembershipProps {
+  refs: { readonly session: Ref; readonly membership: Ref; readonly followers: readonly Ref[] },
+): SessionProps | MembershipProps | PeerKeeperProps {
   const { clusterId, captureId } = settings;
-  if (id === 'membership') return { clusterId, captureId, ...refs };
+  const { session, membership, followers } = refs;
+  if (id === 'membership') return { clusterId, captureId, session, followers };
+  if (id === 'peer-keeper') return { membership };
   const cluster = must(settings.cluster, 'settings of a cluster');
   const { leaseTtlMs: ttlMs, apiAddress, peerAddress, version } = cluster;
   return { clusterId, captureId, ttlMs, apiAddress, peerAddress, version };

@@ -128,3 +128,20 @@ test('a node keeps its claim while etcd restarts, and a capture id is no use a s
     assert.deepEqual([twin.mayWrite(), a.mayWrite()], [false, true]);
   });
 });
+
+test('links follow membership: nodes that join are linked, one that leaves or loses its session is cut off', async () => {
+  await withEtcd(async (server, start) => {
+    const nodes = [await start('a'), await start('b'), await start('c')];
+    const [a, b, c] = nodes as [ClaimNode, ClaimNode, ClaimNode];
+    const linked = (node: ClaimNode, to: string): Promise<void> =>
+      until(
+        () => node.links() === to,
+        () => node.links(),
+      );
+    await Promise.all([linked(a, 'b,b,c,c'), linked(b, 'a,a,c,c'), linked(c, 'a,a,b,b')]);
+    await b.stop();
+    await Promise.all([linked(a, 'c,c'), linked(c, 'a,a')]);
+    await server.call('lease/revoke', { ID: await c.lease() });
+    await linked(a, '');
+  });
+});

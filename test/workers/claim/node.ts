@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CellOverview } from '#src/kernel/shell.ts';
+import { openGrpcPeers } from '#src/adapters/grpc-peers/grpc-peers.ts';
+import type { Peers } from '#src/ports/peers.ts';
+import { freePort } from '#test/servers/free-port.ts';
 import { ActorSystem } from '#workers/actor-system.ts';
 import { claimProps } from '#workers/claim-props.ts';
 import type { FenceProof } from '#workers/fence-proof.ts';
@@ -13,6 +16,7 @@ import { plan, world, worldUrl } from './world.ts';
 export class ClaimNode {
   readonly captureId: string;
   readonly fences: FenceProof[] = [];
+  #peers: Peers | null = null;
   readonly #directory = mkdtempSync(join(tmpdir(), 'sluice-claim-'));
   #system: ActorSystem | null = null;
 
@@ -23,6 +27,7 @@ export class ClaimNode {
   /** Starts its threads; joining follows. */
   static async start(captureId: string, etcdUrls: string, leaseTtlMs: number): Promise<ClaimNode> {
     const node = new ClaimNode(captureId);
+    const peerAddress = `127.0.0.1:${await freePort()}`;
     const settings = {
       clusterId: 'c',
       upstreamUri: '',
@@ -33,7 +38,7 @@ export class ClaimNode {
       logLevel: 'silent',
       storeBytesMax: 1,
       laneCount: 1,
-      cluster: { etcdUrls, leaseTtlMs, apiAddress: 'a:1', peerAddress: 'a:2', version: '0' },
+      cluster: { etcdUrls, leaseTtlMs, apiAddress: 'a:1', peerAddress, version: '0' },
     } as const;
     node.#system = await ActorSystem.start({
       plan,
@@ -44,13 +49,19 @@ export class ClaimNode {
       isLeased: true,
       props: (path, { tree }) => {
         const id = path.slice(path.lastIndexOf('/') + 1);
-        if (id !== 'session' && id !== 'membership') return null;
+        if (id !== 'session' && id !== 'membership' && id !== 'peer-keeper') return null;
         return claimProps(id, settings, {
           session: tree.refOf('capture/claim/session'),
+          membership: tree.refOf('capture/claim/membership'),
           followers: [],
         });
       },
       mainPorts: {},
+      openPeers: async (events) => {
+        const listen = { clusterId: 'c', captureId, listen: peerAddress, tls: null };
+        node.#peers = await openGrpcPeers(listen, events);
+        return node.#peers;
+      },
       onOver: () => {},
       onFence: (proof) => node.fences.push(proof),
     });
@@ -60,6 +71,16 @@ export class ClaimNode {
   get system(): ActorSystem {
     if (this.#system === null) throw new Error('not started');
     return this.#system;
+  }
+
+  /** Captures that it has open links to, each named once for control and once for data. */
+  links(): string {
+    const links = this.#peers?.links() ?? [];
+    return links
+      .filter(({ phase }) => phase === 'open')
+      .map(({ captureId }) => captureId)
+      .sort()
+      .join(',');
   }
 
   /** Whether a sink of this node would submit now. */
