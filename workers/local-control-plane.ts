@@ -18,6 +18,7 @@ import type {
   ChangefeedRequest,
   ChangefeedView,
   ControlPlane,
+  NodeInspection,
   PlacedSpans,
   TableMove,
 } from './api/control-plane.ts';
@@ -232,14 +233,17 @@ export class LocalControlPlane implements ControlPlane {
 
   readonly resign = (): Promise<void> => refused(() => needsCluster('resigning'));
 
-  readonly tree = async (): Promise<unknown> => {
-    const running = [...this.#feeds.values()].filter(({ replication }) => replication !== null);
-    return Promise.all(
-      running.map(async ({ record, replication }) => ({
-        changefeed: record.id,
-        cells: await replication!.capture.overview(),
-      })),
+  readonly inspect = async (): Promise<readonly NodeInspection[]> => {
+    const inspections = [...this.#feeds.values()].flatMap(({ record, replication }) =>
+      replication === null
+        ? []
+        : [
+            replication.capture
+              .inspect()
+              .then((one) => ({ changefeed: record.id, inspection: one })),
+          ],
     );
+    return await Promise.all(inspections);
   };
 
   // ── running ───────────────────────────────────────────────────────────────────────────────────────────────────────

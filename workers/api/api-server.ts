@@ -153,7 +153,14 @@ function addNodeRoutes(app: FastifyInstance, { plane, version, metrics }: ApiSer
     done(plane.drain(params.id)),
   );
   app.post('/api/v2/owner/resign', { schema: schemas.resign }, () => done(plane.resign()));
-  app.get('/api/v2/tree', { schema: schemas.tree }, async () => ({ tree: await plane.tree() }));
+  app.get('/api/v2/tree', { schema: schemas.tree }, async () =>
+    list(
+      (await plane.inspect()).map(({ changefeed, inspection }) => ({
+        changefeed: changefeed ?? '',
+        ...inspection,
+      })),
+    ),
+  );
   app.get('/metrics', async (_, reply) => {
     reply.type(metrics.contentType);
     return metrics.text();

@@ -5,6 +5,7 @@
 import type { ChangefeedFile } from '#src/config/changefeed-file.ts';
 import type { Failure } from '#src/base/failure.ts';
 import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import type { Inspection } from '../inspection.ts';
 
 /** A changefeed to create. */
 export interface ChangefeedRequest {
@@ -60,6 +61,13 @@ export interface TableMove {
   readonly captureId: string;
 }
 
+/** A supervision tree of this node. */
+export interface NodeInspection {
+  /** The changefeed whose tree it is; null: the node's. */
+  readonly changefeed: string | null;
+  readonly inspection: Inspection;
+}
+
 /** See the top of this file. */
 export interface ControlPlane {
   readonly captureId: string;
@@ -88,6 +96,6 @@ export interface ControlPlane {
   readonly drain: (captureId: string) => Promise<void>;
   readonly resign: () => Promise<void>;
 
-  /** Pictures of all cells of this node. */
-  readonly tree: () => Promise<unknown>;
+  /** The supervision trees of this node as they live. */
+  readonly inspect: () => Promise<readonly NodeInspection[]>;
 }

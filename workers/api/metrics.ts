@@ -102,6 +102,18 @@ export function openMetrics(plane: ControlPlane): Metrics {
     help: '1 on the node that is coordinator',
     registers: [registry],
   });
+  const refusals = new Gauge({
+    name: 'sluice_refused_deliveries',
+    help: 'Deliveries that a door refused since its thread was started, by message kind and reason',
+    labelNames: ['changefeed', 'thread', 'kind', 'reason'],
+    registers: [registry],
+  });
+  const counters = new Gauge({
+    name: 'sluice_count',
+    help: 'What actors and links count, since their thread was started',
+    labelNames: ['changefeed', 'thread', 'name'],
+    registers: [registry],
+  });
   return {
     contentType: registry.contentType,
     text: async () => {
@@ -112,6 +124,20 @@ export function openMetrics(plane: ControlPlane): Metrics {
         gauge.reset();
         for (const view of views) {
           gauge.set({ namespace: 'default', changefeed: view.id }, value(view));
+        }
+      }
+      refusals.reset();
+      counters.reset();
+      for (const { changefeed, inspection } of await plane.inspect()) {
+        for (const [thread, stats] of Object.entries(inspection.threads)) {
+          const labels = { changefeed: changefeed ?? '', thread };
+          for (const [key, value] of Object.entries(stats.refusals)) {
+            const [kind = '', reason = ''] = key.split(' ');
+            refusals.set({ ...labels, kind, reason }, value);
+          }
+          for (const [name, value] of Object.entries(stats.counters)) {
+            counters.set({ ...labels, name }, value);
+          }
         }
       }
       return registry.metrics();

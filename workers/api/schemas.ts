@@ -177,5 +177,5 @@ export const schemas = {
   },
   drain: { params: byId, response: answers(done) },
   resign: { response: answers(done) },
-  tree: { response: answers({ type: 'object', additionalProperties: true }) },
+  tree: { response: answers(listOf({ type: 'object', additionalProperties: true })) },
 } as const;

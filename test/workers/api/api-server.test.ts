@@ -231,9 +231,9 @@ test(
     }
     assert.equal(errorOf(await create(node, 'f')), '409 CHANGEFEED_EXISTS: changefeed f exists');
     const { body } = await node.call('GET', '/api/v2/tree');
-    const [tree] = body['tree'] as { changefeed: string; cells: { role: string }[] }[];
-    assert.equal(tree?.changefeed, 'f');
-    assert.ok(tree.cells.some(({ role }) => role === 'maintainer'));
+    const [tree] = body['items'] as { changefeed: string; tree: { path: string } }[];
+    assert.deepEqual([body['total'], tree?.changefeed, tree?.tree.path], [1, 'f', 'capture']);
+    assert.match(JSON.stringify(tree), /"path":"capture\/control\/maintainers\/maintainer:f:1"/);
   },
 );
 
