@@ -330,7 +330,8 @@ export class LocalControlPlane implements ControlPlane {
   ): Promise<PreflightResult> {
     compileTableFilter(config.rules);
     const { log } = this.#options;
-    return preflight({ id, upstreamUri, sinkUri, startAt, laneCount: config.laneCount, log });
+    const { rules, laneCount } = config;
+    return preflight({ id, upstreamUri, sinkUri, startAt, rules, laneCount, log });
   }
 
   #feed(id: string): Feed {

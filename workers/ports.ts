@@ -76,6 +76,11 @@ export function checkUris(upstreamUri: string, sinkUri: string, names = optionNa
   refuse([...upstreamProblems(names.upstream, upstreamUri), ...sinkProblems(names.sink, sinkUri)]);
 }
 
+/** CONFIG_INVALID with every problem of an upstream's URI. */
+export function checkUpstreamUri(upstreamUri: string, name: string): void {
+  refuse(upstreamProblems(name, upstreamUri));
+}
+
 /** CONFIG_INVALID with every problem of a sink's URI. */
 export function checkSinkUri(sinkUri: string): void {
   refuse(sinkProblems(optionNames.sink, sinkUri));

@@ -2,11 +2,16 @@
  * Both ends of a changefeed looked at before it is created or resumed: what would make it fail at once is told to the person
  * who asks, not to a log. Uses the very checks that the changefeed makes at its start.
  */
+import {
+  readTableKeys,
+  warnOfKeylessTables,
+  type TableKeys,
+} from '#src/adapters/mysql-upstream/table-keys.ts';
 import { fail, FailureError } from '#src/base/failure.ts';
 import type { Position, TimelineSegment } from '#src/model/position.ts';
 import type { StartAt } from '#src/model/start-at.ts';
 import type { Log } from '#src/ports/log.ts';
-import { checkUris, openSink, openUpstream, schemeOf } from './ports.ts';
+import { checkUpstreamUri, checkUris, openSink, openUpstream, schemeOf } from './ports.ts';
 
 /** What to look at. */
 export interface PreflightOptions {
@@ -14,6 +19,7 @@ export interface PreflightOptions {
   readonly upstreamUri: string;
   readonly sinkUri: string;
   readonly startAt: StartAt;
+  readonly rules: readonly string[];
   readonly laneCount: number;
   readonly log: Log;
 }
@@ -31,7 +37,7 @@ const alwaysOpen = { mayWrite: (): boolean => true };
 
 /** FailureError of the first end that does not fit; it names every missing grant and wrong setting of that end. */
 export async function preflight(options: PreflightOptions): Promise<PreflightResult> {
-  const { id, upstreamUri, sinkUri, laneCount, log } = options;
+  const { id, upstreamUri, sinkUri, rules, laneCount, log } = options;
   checkUris(upstreamUri, sinkUri, { upstream: 'upstream_uri', sink: 'sink_uri' });
   const upstream = openUpstream({ upstreamUri }, log);
   const sink = openSink({ sinkUri, captureId: `check-${id}`, laneCount }, alwaysOpen, log);
@@ -46,10 +52,21 @@ export async function preflight(options: PreflightOptions): Promise<PreflightRes
     if (isServer(upstreamUri) && isServer(sinkUri) && serverId === opened.value.serverId) {
       fail('SINK_IS_UPSTREAM', 'upstream and sink are the same server');
     }
-    return { start, timeline, warnings };
+    const keyless = isServer(upstreamUri) ? await warnOfKeylessTables(upstreamUri, rules) : null;
+    return { start, timeline, warnings: keyless === null ? warnings : [...warnings, keyless] };
   } finally {
     await Promise.allSettled([upstream.close(), sink.close()]);
   }
+}
+
+/** What `verify_table` asks: the tables of a filter, by whether they have a key. CONFIG_INVALID for an upstream that is no server. */
+export async function verifyTables(
+  upstreamUri: string,
+  rules: readonly string[],
+): Promise<TableKeys> {
+  checkUpstreamUri(upstreamUri, 'upstream_uri');
+  if (isServer(upstreamUri)) return readTableKeys(upstreamUri, rules);
+  return fail('CONFIG_INVALID', 'upstream_uri: a generated workload has no tables to be listed');
 }
 
 function isServer(uri: string): boolean {

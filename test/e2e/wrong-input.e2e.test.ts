@@ -124,6 +124,41 @@ test('settings of the upstream: every wrong one is named with the value to set',
   assert.equal(await wordsOf(), 'created');
 });
 
+test('tables without a key are named before and when a changefeed is created', async () => {
+  await upstream.script(
+    [
+      'CREATE DATABASE k',
+      'CREATE TABLE k.pk (id INT PRIMARY KEY)',
+      'CREATE TABLE k.uk (id INT NOT NULL, n INT, UNIQUE (id), UNIQUE (n))',
+      'CREATE TABLE k.maybe (n INT, UNIQUE (n))',
+      'CREATE TABLE k.none (n INT)',
+      'CREATE TABLE k.hidden (n INT)',
+    ].join(';'),
+  );
+  const replica_config = { filter: { rules: ['k.*', '!k.hidden'] } };
+  const verified = await node.call('POST', '/api/v2/verify_table', {
+    upstream_uri: upstream.uri(),
+    replica_config,
+  });
+  const names = (tables: unknown): string[] =>
+    (tables as { database_name: string; table_name: string }[]).map(
+      ({ database_name, table_name }) => `${database_name}.${table_name}`,
+    );
+  assert.deepEqual(names(verified.body['eligible_tables']), ['k.pk', 'k.uk']);
+  assert.deepEqual(names(verified.body['ineligible_tables']), ['k.maybe', 'k.none']);
+  const created = await node.call('POST', '/api/v2/changefeeds', {
+    changefeed_id: 'k',
+    upstream_uri: upstream.uri(),
+    sink_uri: downstream.uri(),
+    replica_config,
+  });
+  assert.deepEqual(created.body['warnings'], [
+    'tables without a key are matched by all columns, in one lane: k.maybe, k.none',
+  ]);
+  await node.call('DELETE', '/api/v2/changefeeds/k');
+  await upstream.query('DROP DATABASE k');
+});
+
 test('a downstream that is read-only is refused', async () => {
   await downstream.query('SET GLOBAL read_only = ON');
   assert.equal(await wordsOf(), 'SINK_READ_ONLY: the downstream is read-only');

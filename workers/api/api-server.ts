@@ -8,7 +8,9 @@ import { fail, failure, FailureError, type Failure } from '#src/base/failure.ts'
 import type { Secret } from '#src/base/secret.ts';
 import { addressText, isLoopback, parseAddress } from '#src/config/address.ts';
 import { parseChangefeedConfig } from '#src/config/changefeed-file.ts';
+import type { TableName } from '#src/adapters/mysql-upstream/table-keys.ts';
 import type { Log } from '#src/ports/log.ts';
+import { verifyTables } from '../preflight.ts';
 import { listedChangefeed, shownChangefeed, syncedAnswer } from './answers.ts';
 import { failureOf, statusOf } from './api-error.ts';
 import type { ControlPlane } from './control-plane.ts';
@@ -199,6 +201,19 @@ function addChangefeedRoutes(app: FastifyInstance, plane: ControlPlane): void {
     });
     return shownChangefeed(view, await addresses(plane));
   });
+  app.post<{ Body: { readonly upstream_uri: string; readonly replica_config?: unknown } }>(
+    '/api/v2/verify_table',
+    { schema: schemas.verifyTable },
+    async ({ body }) => {
+      const { rules } = configOf(body.replica_config ?? {});
+      const { keyed, keyless } = await verifyTables(body.upstream_uri, rules);
+      return {
+        eligible_tables: keyed.map(tableAnswer),
+        ineligible_tables: keyless.map(tableAnswer),
+        all_tables: [...keyed, ...keyless].map(tableAnswer),
+      };
+    },
+  );
   app.get<WithId>(`${base}/:id`, { schema: schemas.query }, async ({ params }) =>
     shownChangefeed(await plane.query(params.id), await addresses(plane)),
   );
@@ -259,6 +274,10 @@ function addTableRoutes(app: FastifyInstance, plane: ControlPlane): void {
 
 function list<T>(items: readonly T[]): { readonly total: number; readonly items: readonly T[] } {
   return { total: items.length, items };
+}
+
+function tableAnswer({ schema, table }: TableName): object {
+  return { database_name: schema, table_name: table };
 }
 
 async function done(work: Promise<void>): Promise<object> {

@@ -60,6 +60,7 @@ const changefeed = {
   },
 } as const;
 
+const tableName = { ...strict, properties: { database_name: text, table_name: text } } as const;
 const done = { ...strict, properties: {} } as const;
 const errorAnswer = {
   ...strict,
@@ -118,6 +119,21 @@ export const schemas = {
       },
     },
     response: answers(changefeed),
+  },
+  verifyTable: {
+    body: {
+      ...strict,
+      required: ['upstream_uri'],
+      properties: { upstream_uri: uri, replica_config: replicaConfig },
+    },
+    response: answers({
+      ...strict,
+      properties: {
+        eligible_tables: { type: 'array', items: tableName },
+        ineligible_tables: { type: 'array', items: tableName },
+        all_tables: { type: 'array', items: tableName },
+      },
+    }),
   },
   update: {
     params: byId,
