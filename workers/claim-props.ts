@@ -1,7 +1,6 @@
 import type { MembershipProps } from '#actors/membership/membership.ts';
 import type { PeerKeeperProps } from '#actors/peer-keeper/peer-keeper.ts';
 import type { SessionProps } from '#actors/session/own-keys.ts';
-import { must } from '#src/base/assert.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { CaptureSettings } from './settings.ts';
 
@@ -15,7 +14,9 @@ export function claimProps(
   const { session, membership, followers } = refs;
   if (id === 'membership') return { clusterId, captureId, session, followers };
   if (id === 'peer-keeper') return { membership };
-  const cluster = must(settings.cluster, 'settings of a cluster');
-  const { leaseTtlMs: ttlMs, apiAddress, peerAddress, version } = cluster;
+  const { leaseTtlMs: ttlMs, apiAddress, peerAddress, version } = settings.cluster ?? alone;
   return { clusterId, captureId, ttlMs, apiAddress, peerAddress, version };
 }
+
+/** A process without a cluster: nobody else reads what it says, and its session is as long as itself. */
+const alone = { leaseTtlMs: 10_000, apiAddress: '', peerAddress: '', version: '' };

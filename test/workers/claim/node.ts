@@ -10,43 +10,57 @@ import { freePort } from '#test/servers/free-port.ts';
 import { ActorSystem } from '#workers/actor-system.ts';
 import { claimProps } from '#workers/claim-props.ts';
 import type { FenceProof } from '#workers/fence-proof.ts';
-import { plan, world, worldUrl } from './world.ts';
+import type { ClusterSettings } from '#workers/settings.ts';
+import { planOf, world, worldUrl } from './world.ts';
 
 /** See the top of this file. */
 export class ClaimNode {
   readonly captureId: string;
   readonly fences: FenceProof[] = [];
   #peers: Peers | null = null;
-  readonly #directory = mkdtempSync(join(tmpdir(), 'sluice-claim-'));
+  readonly #directory: string;
+  readonly #isTemporary: boolean;
   #system: ActorSystem | null = null;
 
-  private constructor(captureId: string) {
+  private constructor(captureId: string, directory: string | null) {
     this.captureId = captureId;
+    this.#isTemporary = directory === null;
+    this.#directory = directory ?? mkdtempSync(join(tmpdir(), 'sluice-claim-'));
   }
 
-  /** Starts its threads; joining follows. */
-  static async start(captureId: string, etcdUrls: string, leaseTtlMs: number): Promise<ClaimNode> {
-    const node = new ClaimNode(captureId);
+  /** Starts a node of a cluster: its threads; joining follows. */
+  static start(captureId: string, etcdUrls: string, leaseTtlMs: number): Promise<ClaimNode> {
+    const cluster = { etcdUrls, leaseTtlMs, apiAddress: 'a:1', version: '0' };
+    return new ClaimNode(captureId, null).#start(cluster);
+  }
+
+  /** Starts a process with embedded coordination, kept in `directory`. */
+  static startAlone(captureId: string, directory: string): Promise<ClaimNode> {
+    return new ClaimNode(captureId, directory).#start(null);
+  }
+
+  async #start(cluster: Omit<ClusterSettings, 'peerAddress'> | null): Promise<ClaimNode> {
+    const { captureId } = this;
     const peerAddress = `127.0.0.1:${await freePort()}`;
     const settings = {
       clusterId: 'c',
       upstreamUri: '',
       sinkUri: '',
-      dataDirectory: node.#directory,
-      isTemporary: true,
+      dataDirectory: this.#directory,
+      isTemporary: this.#isTemporary,
       captureId,
       logLevel: 'silent',
       storeBytesMax: 1,
       laneCount: 1,
-      cluster: { etcdUrls, leaseTtlMs, apiAddress: 'a:1', peerAddress, version: '0' },
+      ...(cluster === null ? {} : { cluster: { ...cluster, peerAddress } }),
     } as const;
-    node.#system = await ActorSystem.start({
-      plan,
+    this.#system = await ActorSystem.start({
+      plan: planOf(cluster === null),
       world,
       worldUrl,
       workThreadCount: 1,
       settings,
-      isLeased: true,
+      isLeased: cluster !== null,
       props: (path, { tree }) => {
         const id = path.slice(path.lastIndexOf('/') + 1);
         if (id !== 'session' && id !== 'membership' && id !== 'peer-keeper') return null;
@@ -57,15 +71,19 @@ export class ClaimNode {
         });
       },
       mainPorts: {},
-      openPeers: async (events) => {
-        const listen = { clusterId: 'c', captureId, listen: peerAddress, tls: null };
-        node.#peers = await openGrpcPeers(listen, events);
-        return node.#peers;
-      },
+      ...(cluster === null
+        ? {}
+        : {
+            openPeers: async (events) => {
+              const listen = { clusterId: 'c', captureId, listen: peerAddress, tls: null };
+              this.#peers = await openGrpcPeers(listen, events);
+              return this.#peers;
+            },
+          }),
       onOver: () => {},
-      onFence: (proof) => node.fences.push(proof),
+      onFence: (proof) => this.fences.push(proof),
     });
-    return node;
+    return this;
   }
 
   get system(): ActorSystem {
@@ -117,7 +135,7 @@ export class ClaimNode {
   /** Leaves in order. */
   async stop(): Promise<void> {
     await this.system.stop();
-    rmSync(this.#directory, { recursive: true, force: true });
+    if (this.#isTemporary) rmSync(this.#directory, { recursive: true, force: true });
   }
 
   async #cell(id: string): Promise<CellOverview | undefined> {

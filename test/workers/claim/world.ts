@@ -1,5 +1,5 @@
 /** The claim of a node on real threads, beside a write path in which one cell sits and waits. */
-import { claim } from '#actors/claim.ts';
+import { claim, claimAlone } from '#actors/claim.ts';
 import { roles } from '#actors/roles.ts';
 import { role, type Behaviour } from '#src/kernel/behaviour.ts';
 import type { TeamPlan } from '#src/kernel/plan.ts';
@@ -12,8 +12,8 @@ const idle: Behaviour<null, never, null> = {
   overview: () => ({}),
 };
 
-/** The plan. */
-export const plan: TeamPlan = {
+/** The plan of a node of a cluster, or of a process without one. */
+export const planOf = (isAlone: boolean): TeamPlan => ({
   kind: 'team',
   id: 'capture',
   strategy: 'one_for_one',
@@ -21,7 +21,7 @@ export const plan: TeamPlan = {
   periodMs: 60_000,
   why: 'test',
   children: [
-    claim,
+    isAlone ? claimAlone : claim,
     {
       kind: 'team',
       id: 'write-path',
@@ -44,7 +44,7 @@ export const plan: TeamPlan = {
       ],
     },
   ],
-};
+});
 
 /** The world: production's ports. */
 export const world: World = { roles: { ...roles, idle: role(idle, {}) }, openPorts };

@@ -166,6 +166,13 @@ test('of three members one may fail without notice; two are too many, and what i
       assert.equal((await client.get('/w/a')).value, '1');
       await member.restart();
     }
+    // One that hangs is noticed by its silence; the session is renewed elsewhere in time.
+    for (const member of members) {
+      await member.kill('SIGSTOP');
+      await eventually(() => client.keepAlive(lease));
+      await member.kill('SIGCONT');
+    }
+    assert.equal((await client.get('/w/a')).lease, lease);
     await Promise.all([members[0]!.kill('SIGSTOP'), members[1]!.kill('SIGSTOP')]);
     const cut = { kind: 'NextEvents', prefix: '/w/', after, waitMs: 12_000 } as const;
     assert.equal((await client.refused(cut)).code, 'COORDINATION_UNREACHABLE');
