@@ -118,3 +118,49 @@ test('what a reader puts together is what the store held, whatever happens to it
     await proxy.stop();
   }
 });
+
+test('a reader far behind, whose connection is cut while it catches up, goes on where the events ended', async () => {
+  const direct = new CoordinationClient(openEtcdCoordination({ urls: server.endpoint }));
+  const proxy = await Proxy.start(server.port);
+  const reader = openEtcdCoordination({ urls: `http://127.0.0.1:${proxy.port}` });
+  const behind = '/behind/';
+  const count = 2_500;
+  try {
+    const { after } = await direct.next(behind, null);
+    const compares = [{ key: '/none', target: 'createRevision', equals: 0 }] as const;
+    const pad = 'x'.repeat(100);
+    for (let i = 0; i < count; i += 50) {
+      await Promise.all(
+        Array.from({ length: 50 }, (_, j) =>
+          direct.transact({ compares, puts: [{ key: `${behind}${i + j}`, value: pad }] }),
+        ),
+      );
+    }
+    // etcd sends a thousand revisions at a time, each time with the header of the newest.
+    proxy.fault = { kind: 'cut', byteCount: 300_000 };
+    const heard = new Set<string>();
+    let at = after;
+    for (let tries = 0; tries < 200 && heard.size < count; tries++) {
+      const outcome = await reader.call({
+        kind: 'NextEvents',
+        prefix: behind,
+        after: at,
+        waitMs: 500,
+      });
+      if (heard.size > 0) proxy.fault = { kind: 'none' };
+      if (!outcome.ok) continue;
+      assert.ok(outcome.value.kind === 'Events');
+      for (const event of outcome.value.events) {
+        assert.ok(!heard.has(event.key));
+        heard.add(event.key);
+      }
+      at = outcome.value.after;
+    }
+    assert.equal(heard.size, count);
+    assert.ok(proxy.connectionCount > 1, 'the connection was never cut');
+  } finally {
+    await reader.close();
+    await direct.port.close();
+    await proxy.stop();
+  }
+});
