@@ -31,6 +31,8 @@ export interface ConnectionParts {
   readonly statementMs: () => number;
   /** Milliseconds until a kill is noticed. */
   readonly killMs: () => number;
+  /** A lock that was waited for is there. */
+  readonly resumed: () => void;
   /** Bytes for the client. */
   readonly send: (bytes: Buffer) => void;
   /** The connection is over: rolled back, all locks free. */
@@ -187,6 +189,7 @@ export class ServerConnection {
     request.settle = (outcome) => {
       dropTimer();
       dropResume = host.after(0, () => {
+        if (outcome === 'granted') this.#parts.resumed();
         go(() => (outcome === 'granted' ? run.next() : run.throw(deadlock())));
       });
     };

@@ -16,6 +16,7 @@ interface Name {
 export function* runDefinition(x: Execution, statement: Definition): Run<void> {
   yield* x.commit();
   x.demandWritable();
+  yield* refuseEarly(x, statement);
   for (const name of lockedNames(x, statement)) yield* x.lockDefinition(name, 'X');
   const ms = x.server.definitionMs();
   if (ms > 0) yield { kind: 'pause', ms, isCommit: false };
@@ -23,6 +24,26 @@ export function* runDefinition(x: Execution, statement: Definition): Run<void> {
   const { text: sql } = statement;
   const atMs = x.server.now();
   x.server.append({ kind: 'definition', session: x.session.id, atMs, sql });
+}
+
+/** Mistakes that the server sees as soon as it may read the table, before it waits for those who use it. */
+function* refuseEarly(x: Execution, statement: Definition): Run<void> {
+  if (statement.kind !== 'alterTable' && statement.kind !== 'createTable') return;
+  const name = x.named(statement.table);
+  yield* x.lockDefinition(name, 'S');
+  const table = x.server.catalog.table(name);
+  if (statement.kind === 'createTable') {
+    if (table !== null && !statement.ifMissing) {
+      throw new SqlError(1050, `Table '${name.table}' already exists`);
+    }
+  } else {
+    let { definition } = existing(x, statement.table);
+    for (const change of statement.alterations) {
+      if (change.kind !== 'rename') ({ definition } = altered(definition, change));
+    }
+  }
+  // Nobody keeps the shared lock while it waits for the exclusive one: of two, one would have to give way.
+  x.unlockDefinition(name);
 }
 
 /** Tables the statement has for itself, in one order for all. */

@@ -8,6 +8,8 @@ import type { Row, Value } from './value.ts';
 export interface Scope {
   /** A column's value; 1054 when there is none. */
   readonly column: (table: string | null, name: string) => Value;
+  /** A value as the collation of a column compares it. */
+  readonly fold?: (name: string, value: Value) => Value;
   /** The value a row to insert has in a column: VALUES(a). */
   readonly inserted?: (name: string) => Value;
   readonly user: (name: string) => Value;
@@ -79,7 +81,25 @@ function binary(expression: Extract<Expression, { kind: 'binary' }>, scope: Scop
   const right = evaluate(expression.right, scope);
   if (operator === '<=>') return truth(compare(left, right) === 0);
   if (left === null || right === null) return null;
-  switch (operator) {
+  const fold = foldOf(expression.left, scope) ?? foldOf(expression.right, scope);
+  return compared(expression, fold === null ? [left, right] : [fold(left), fold(right)]);
+}
+
+/** How values compare with an operand; null: as they are. */
+function foldOf(
+  operand: Expression,
+  scope: Scope,
+): ((value: string | bigint) => string | bigint) | null {
+  const { fold } = scope;
+  if (fold === undefined || operand.kind !== 'column') return null;
+  return (value) => fold(operand.name, value)!;
+}
+
+function compared(
+  expression: Extract<Expression, { kind: 'binary' }>,
+  [left, right]: readonly [string | bigint, string | bigint],
+): Value {
+  switch (expression.operator) {
     case '=':
       return truth(compare(left, right) === 0);
     case '<>':
@@ -127,10 +147,13 @@ function render(expression: Expression): string {
 }
 
 function isIn(expression: Extract<Expression, { kind: 'in' }>, scope: Scope): Value {
-  const left = expression.left.map((item) => evaluate(item, scope));
+  const folds = expression.left.map((item) => foldOf(item, scope));
+  const folded = (value: Value, i: number): Value =>
+    value === null ? null : (folds[i]?.(value) ?? value);
+  const left = expression.left.map((item, i) => folded(evaluate(item, scope), i));
   let isUnknown = left.includes(null);
   for (const row of expression.rows) {
-    const values = row.map((item) => evaluate(item, scope));
+    const values = row.map((item, i) => folded(evaluate(item, scope), i));
     if (values.includes(null)) isUnknown = true;
     else if (!isUnknown && values.every((value, i) => compare(value, left[i]!) === 0)) {
       return truth(!expression.negated);

@@ -53,6 +53,8 @@ export interface ServerState {
   readonly commitMs: () => number;
   readonly definitionMs: () => number;
   readonly append: (logged: Logged) => void;
+  /** From here on a real server's locks depend on whether it has purged the record of a deleted row. */
+  readonly depends: () => void;
   /** Ends a session; false when there is none. */
   readonly kill: (id: number) => boolean;
 }
@@ -125,6 +127,11 @@ export class Execution {
     const timeoutMs = this.#seconds('lock_wait_timeout');
     const key = `t/${name.schema}/${name.table}`;
     yield* takeLock(this.server.otherLocks, this.session, { key, mode, timeoutMs });
+  }
+
+  /** Gives a definition up before the transaction ends. */
+  unlockDefinition(name: Required<TableRef>): void {
+    this.server.otherLocks.release(this.session, `t/${name.schema}/${name.table}`);
   }
 
   /** The full name of a table; 1046 when there is no default. */
@@ -257,6 +264,7 @@ export class Execution {
     if (transaction === null) return;
     for (const { table, cell } of transaction.rollbackTo(mark)) {
       this.server.rowLocks.release(transaction, `${table.id}/0/${cell.key}`);
+      if (table.ghosts.has(cell.key)) this.server.depends();
     }
   }
 

@@ -1,6 +1,6 @@
 /**
  * Locks in two modes with one queue each, first come first served, as InnoDB has them for records and the server for
- * definitions: whoever holds S and asks for X passes those who only wait; a cycle of waiters costs one of them its wait.
+ * definitions: also who holds S and asks for X queues behind those who wait. A cycle of waiters costs one of them its wait.
  */
 
 /** Shared or exclusive. */
@@ -75,18 +75,19 @@ export class LockManager {
     const request = new LockRequest(owner, key, mode);
     lock.queue.push(request);
     this.#waiting.set(owner, request);
-    const cycle = this.#cycle(owner);
-    if (cycle === null) return request;
-    // Of equals, the one that closed the circle gives way.
-    const victim = cycle.reduce(
-      (least, other) => (other.weight < least.weight ? other : least),
-      owner,
-    );
-    const lost = this.#waiting.get(victim)!;
-    this.cancel(lost);
-    if (victim === owner) return 'deadlock';
-    lost.settle('deadlock');
-    return request;
+    for (let cycle = this.#cycle(owner); cycle !== null; cycle = this.#cycle(owner)) {
+      // Of equals, the one that closed the circle gives way.
+      const victim = cycle.reduce(
+        (least, other) => (other.weight < least.weight ? other : least),
+        owner,
+      );
+      const lost = this.#waiting.get(victim)!;
+      this.cancel(lost);
+      if (victim === owner) return 'deadlock';
+      lost.settle('deadlock');
+    }
+    // Perhaps only a victim's place in the queue was in the way.
+    return this.#waiting.get(owner) === request ? request : 'granted';
   }
 
   /** Ends a wait. */
@@ -154,7 +155,6 @@ export class LockManager {
     for (const [holder, held] of lock.holders) {
       if (holder !== owner && (mode === 'X' || held === 'X')) blockers.push(holder);
     }
-    if (lock.holders.has(owner)) return blockers;
     for (const earlier of lock.queue.slice(0, at)) {
       if (earlier.owner !== owner && (mode === 'X' || earlier.mode === 'X')) {
         blockers.push(earlier.owner);

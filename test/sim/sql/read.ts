@@ -6,7 +6,7 @@ import type { Expression, Select, Source } from './ast.ts';
 import type { Scope } from './evaluate.ts';
 import type { Execution, Run } from './execution.ts';
 import type { LockMode } from './locks.ts';
-import { integerBytes, type Cell, type Index, type Table } from './table.ts';
+import { folded, integerBytes, type Cell, type Index, type Table } from './table.ts';
 import type { Row, Value } from './value.ts';
 
 /** A result: names of its columns, and rows. */
@@ -58,7 +58,12 @@ export function rowlessScope(x: Execution, found: ReadonlyMap<Expression, Value>
 /** The scope of one row of a table. */
 export function rowScope(x: Execution, table: Table, row: Row): Scope {
   const column = (_: string | null, name: string): Value => row[table.column(name)]!;
-  return x.scope(nothingFound, column, (select) => plainRows(x, select).rows);
+  const scope = x.scope(nothingFound, column, (select) => plainRows(x, select).rows);
+  return { ...scope, fold: foldsOf(table) };
+}
+
+function foldsOf(table: Table): NonNullable<Scope['fold']> {
+  return (name, value) => folded(table.definition.columns[table.column(name)]!, value);
 }
 
 /** Runs a query. */
@@ -115,7 +120,8 @@ function tableScope(x: Execution, table: Table, source: Source, row: Row): Scope
     }
     return row[table.column(name)]!;
   };
-  return x.scope(nothingFound, column, (select) => plainRows(x, select).rows);
+  const scope = x.scope(nothingFound, column, (select) => plainRows(x, select).rows);
+  return { ...scope, fold: foldsOf(table) };
 }
 
 function isVirtual(source: Source): boolean {
@@ -227,20 +233,24 @@ export function* eachLocked(
   const matches = (row: Row): boolean =>
     where === null || isTrue(evaluate(where, rowScope(x, table, row)));
   const isScan = access.points === null && access.index === table.indexes[0];
-  const seen = new Set<string>();
+  const { rowLocks } = x.server;
   let listed = candidates(table, access);
+  let last: readonly Value[] = [];
   let { waitCount } = x.session;
   for (let at = 0; ; at++) {
     if (waitCount !== x.session.waitCount) {
-      // Others went on while this one waited.
-      listed = candidates(table, access).filter(({ key }) => !seen.has(key));
+      // Others went on while this one waited: what comes behind the last record may be other records by now.
+      const { index } = access;
+      listed = candidates(table, access).filter((c) => byValues(orderOf(index, c), last) > 0);
       ({ waitCount } = x.session);
       at = 0;
     }
     const cell = listed[at];
     if (cell === undefined) return;
-    seen.add(cell.key);
-    const { rowLocks } = x.server;
+    const place = orderOf(access.index, cell);
+    // A point that was asked for twice.
+    if (byValues(place, last) === 0 && last.length > 0) continue;
+    last = place;
     const keys = lockKeys(table, access.index, cell);
     const isBlocked = keys.some((key) => rowLocks.isBlocked(x.transaction, key, mode));
     if (isScan && locking.isSemiConsistent && isBlocked) {
@@ -276,14 +286,17 @@ function candidates(table: Table, access: Access): Cell[] {
       .inOrder()
       .filter(({ place }) => prefix.every((v, i) => compare(v, place[i]!) === 0));
   }
-  const valuesOf = (cell: Cell): Value[] => {
-    const row = cell.row ?? cell.committed!;
-    return index.columns.map((at) => row[at]!);
-  };
   return table
     .inOrder()
-    .filter((cell) => prefix.every((v, i) => compare(v, valuesOf(cell)[i]!) === 0))
-    .sort((a, b) => byValues(valuesOf(a), valuesOf(b)));
+    .filter((cell) => prefix.every((v, i) => compare(v, orderOf(index, cell)[i]!) === 0))
+    .sort((a, b) => byValues(orderOf(index, a), orderOf(index, b)));
+}
+
+/** By what the records of an index are ordered: its values, then the place in the clustered one. */
+function orderOf(index: Index, cell: Cell): readonly Value[] {
+  if (index.name === 'PRIMARY' || index.columns.length === 0) return cell.place;
+  const row = cell.row ?? cell.committed!;
+  return [...index.columns.map((at) => row[at]!), ...cell.place];
 }
 
 function byValues(a: readonly Value[], b: readonly Value[]): number {

@@ -39,6 +39,10 @@ export class SimMariadb {
   appended: (logged: Logged) => void = () => {};
   /** May be changed at any time. */
   readonly speed: SimServerSpeed;
+  /** Whether a real server might go on otherwise by now, depending on how far its purge has come. */
+  dependsOnPurge = false;
+  /** Sessions that got a lock they waited for, since somebody last emptied it. */
+  readonly resumedIds = new Set<number>();
   readonly #host: SimHost;
   readonly #state: ServerState;
   readonly #connections = new Map<number, ServerConnection>();
@@ -71,6 +75,9 @@ export class SimMariadb {
         this.log.push(logged);
         this.appended(logged);
       },
+      depends: () => {
+        this.dependsOnPurge = true;
+      },
       kill: (id) => {
         const found = this.#connections.get(id);
         found?.kill();
@@ -92,6 +99,11 @@ export class SimMariadb {
   /** Ids of sessions that wait for a lock. */
   get blockedIds(): readonly number[] {
     return [...this.#connections].filter(([, found]) => found.isBlocked).map(([id]) => id);
+  }
+
+  /** Ids of sessions with an open transaction. */
+  get openIds(): readonly number[] {
+    return [...this.#connections].filter(([, { session }]) => session.isExplicit).map(([id]) => id);
   }
 
   /** Ids of all sessions. */
@@ -171,6 +183,7 @@ export class SimMariadb {
       state: this.#state,
       statementMs: () => this.#statementMs(),
       killMs: () => this.#host.random() * this.speed.killMs,
+      resumed: () => this.resumedIds.add(id),
       send: (bytes) => pipe.send(bytes),
       ended: () => {
         this.#connections.delete(id);

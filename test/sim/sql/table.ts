@@ -48,6 +48,8 @@ export class Table {
   /** Index 0 is the clustered one; without columns when the table has no primary key. */
   readonly indexes: readonly Index[];
   #rowCount = 0;
+  /** Keys of rows that were there once: a real server may still hold their records, until it purges them. */
+  readonly ghosts = new Set<string>();
   nextAutoIncrement = 1n;
 
   constructor(definition: TableDefinition, id: number) {
@@ -133,6 +135,7 @@ export class Table {
       }
     }
     if (cell.row === null && cell.committed === null) this.cells.delete(cell.key);
+    else this.ghosts.add(cell.key);
   }
 
   /** Cells whose values in a secondary index are these, by place. NULLs included. */
@@ -178,7 +181,7 @@ export function charsetOf(column: ColumnSpec): string {
 }
 
 /** A value as its column's collation compares it; ASCII only. */
-function folded(column: ColumnSpec, value: Value): Value {
+export function folded(column: ColumnSpec, value: Value): Value {
   const collation = typeof value === 'string' ? collationOf(column) : null;
   if (collation === null) return value;
   const padded = (value as string).replace(/ +$/, '');
