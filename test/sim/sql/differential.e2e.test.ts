@@ -111,13 +111,13 @@ class Script {
     await this.#bury(victim, realId);
   }
 
-  /** All sessions wait for each other over locks of several kinds, which no server notices: one is ended from outside. */
-  async #untie(): Promise<void> {
-    this.#steps.push('KILL 0 from outside');
-    const realId = this.#real.idOf(0);
-    this.#world.server.kill(this.#sim.idOf(0));
+  /** Sessions wait for each other over locks of several kinds, which no server notices: one is ended from outside. */
+  async #untie(victim: number): Promise<void> {
+    this.#steps.push(`KILL ${victim} from outside`);
+    const realId = this.#real.idOf(victim);
+    this.#world.server.kill(this.#sim.idOf(victim));
     await this.#server.query(`KILL CONNECTION ${realId}`);
-    await this.#bury(0, realId);
+    await this.#bury(victim, realId);
   }
 
   async #bury(victim: number, realId: number): Promise<void> {
@@ -187,7 +187,8 @@ class Script {
         if (!this.#sim.isPending(at))
           await this.#send(at, "ROLLBACK;DO RELEASE_LOCK('a'),RELEASE_LOCK('b')");
       if (free.length === sessionCount) break;
-      if (free.length === 0) await this.#untie();
+      const stuck = this.#sessions().find((at) => this.#sim.isPending(at));
+      if (stuck !== undefined && round > 2) await this.#untie(stuck);
     }
     for (const query of finalQueries) {
       const isNames = query.endsWith('=');

@@ -1,7 +1,7 @@
 /**
  * The history checks of RELIABILITY §2.3 on the simulated server's log, at each commit: C1 to C4 by the checker of the real
- * runs; C5 by versions: a row only ever goes on, but for batches that are replayed after a cut, which say so in their
- * position.
+ * runs, and by the connection that committed, which must be one of the row's owner (I-1); C5 by versions: a row only ever
+ * goes on, but for batches that are replayed after a cut, which say so in their position.
  */
 import { HistoryChecker } from '../../history/history-checker.ts';
 
@@ -32,8 +32,8 @@ export class LogCheck {
     this.#checker = new HistoryChecker({ isReplicated });
   }
 
-  /** Takes the next commit. */
-  add(logged: Logged): void {
+  /** Takes the next commit; `writer` names whose connection committed it, null when nobody knows. */
+  add(logged: Logged, writer: string | null = null): void {
     const gtid = `0-1-${++this.#count}`;
     if (logged.kind === 'definition') {
       this.definitions.push(logged.sql);
@@ -49,8 +49,19 @@ export class LogCheck {
     this.#checker.add({ gtid, isDdl: false, tables, rows: slots.map(loggedRow) });
     const [broken] = this.#checker.finish().violations;
     if (broken !== undefined) this.violation ??= `${broken.rule} at ${gtid}: ${broken.message}`;
-    for (const slot of slots) this.#checkpoint(slot);
+    for (const slot of slots) {
+      this.#checkpoint(slot);
+      if (writer !== null) this.#checkWriter(slot, writer);
+    }
     this.#follow(logged.changes, slots);
+  }
+
+  #checkWriter({ before, after }: RowChange, writer: string): void {
+    if (before === null || after === null || after[0] === '' || before[4] === after[4]) return;
+    const owner = String(after[8]).split('#')[0]!;
+    if (owner !== writer) {
+      this.violation ??= `I-1: ${writer} committed in slot ${after[1]}, which is ${owner}'s`;
+    }
   }
 
   #checkpoint({ after }: RowChange): void {

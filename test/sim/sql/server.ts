@@ -29,6 +29,8 @@ export interface SimServerSpeed {
   statementMs: number;
   /** Until a killed session has rolled back. */
   killMs: number;
+  /** One way for bytes that the network holds up: one packet in fifty. 0: none. */
+  lateMs: number;
 }
 
 /** A server. */
@@ -59,6 +61,7 @@ export class SimMariadb {
       definitionMs: 0,
       statementMs: 0,
       killMs: 0,
+      lateMs: 0,
       ...speed,
     };
     const drawn = (most: number): number => (most === 0 ? 0 : host.random() * most);
@@ -123,11 +126,15 @@ export class SimMariadb {
     return (++this.#nameCount).toString(16).padStart(12, '0');
   }
 
-  /** Cuts a connection: its client hears of it, the server goes on with what it has. Null: a random one. */
-  cut(id: number | null = null): void {
-    const ids = [...this.#links.keys()];
-    const chosen = id ?? ids[Math.floor(this.#host.random() * ids.length)];
-    if (chosen !== undefined) this.#links.get(chosen)?.cut();
+  /**
+   * Cuts a random connection, more often one with bytes under way: its client hears of it, the server gets and runs what
+   * was sent.
+   */
+  cut(): void {
+    const all = [...this.#links.values()];
+    const busy = all.filter((pipe) => pipe.isSending);
+    const among = busy.length > 0 && this.#host.random() < 0.7 ? busy : all;
+    among[Math.floor(this.#host.random() * among.length)]?.cut();
   }
 
   /** Ends a session as KILL CONNECTION does. */
@@ -173,7 +180,7 @@ export class SimMariadb {
   #accept(): ServerLink {
     const id = ++this.#connectionCount;
     const pipe = new Pipe(id, this.#host, {
-      latencyMs: () => this.#latencyMs(),
+      latencyMs: (toServer) => (toServer ? this.#sendMs() : this.#latencyMs()),
       toServer: (bytes) => this.#connections.get(id)?.receive(bytes),
       endToServer: () => this.#connections.get(id)?.receiveEnd(),
       closed: () => this.#links.delete(id),
@@ -203,6 +210,12 @@ export class SimMariadb {
 
   #latencyMs(): number {
     return this.speed.latencyMs === 0 ? 0 : this.#host.random() * this.speed.latencyMs;
+  }
+
+  #sendMs(): number {
+    const { lateMs } = this.speed;
+    const isLate = lateMs > 0 && this.#host.random() < 0.02;
+    return isLate ? this.#host.random() * lateMs : this.#latencyMs();
   }
 
   #takeBack(changes: readonly RowChange[]): void {
@@ -242,7 +255,7 @@ function runInstantly(
 }
 
 interface PipeEnds {
-  readonly latencyMs: () => number;
+  readonly latencyMs: (toServer: boolean) => number;
   readonly toServer: (bytes: Buffer) => void;
   readonly endToServer: () => void;
   readonly closed: () => void;
@@ -262,6 +275,11 @@ class Pipe implements ServerLink {
     this.id = id;
     this.#host = host;
     this.#ends = ends;
+  }
+
+  /** Whether bytes are on their way to the server. */
+  get isSending(): boolean {
+    return this.#toServer.waiting.length > 0;
   }
 
   listen(listener: LinkListener): void {
@@ -307,7 +325,10 @@ class Pipe implements ServerLink {
   /** In order, whatever times are drawn. */
   #later(direction: Direction, run: () => void): void {
     const now = this.#host.now();
-    direction.lastAt = Math.max(direction.lastAt, now + this.#ends.latencyMs());
+    direction.lastAt = Math.max(
+      direction.lastAt,
+      now + this.#ends.latencyMs(direction === this.#toServer),
+    );
     direction.waiting.push(run);
     this.#host.after(direction.lastAt - now, () => direction.waiting.shift()!());
   }

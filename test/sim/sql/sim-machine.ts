@@ -16,6 +16,8 @@ export interface SimMachineParts {
    * Default: at once.
    */
   readonly deliver?: (run: () => void) => void;
+  /** Told of each connection the process gets, by the server's number. */
+  readonly connected?: (id: number) => void;
 }
 
 /** The sinks of one process: they die together. */
@@ -57,6 +59,7 @@ export class SimMachine {
   #connect(): Promise<ServerLink> {
     return new Promise((resolve, reject) => {
       this.#parts.server.connect((link) => {
+        if (link !== null) this.#parts.connected?.(link.id);
         if (this.#isDead) link?.destroy();
         else if (link !== null) this.#links.add(link);
         this.deliver(() => {

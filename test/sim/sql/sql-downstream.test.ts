@@ -44,7 +44,14 @@ async function runSeed(seed: number): Promise<void> {
   const host = new VirtualHost(seed);
   const drain = new Drain();
   const { random } = host;
-  const speed = { latencyMs: 3, commitMs: 8, definitionMs: 10, statementMs: 4, killMs: 30 };
+  const speed = {
+    latencyMs: 3,
+    commitMs: 8,
+    definitionMs: 10,
+    statementMs: 4,
+    killMs: 30,
+    lateMs: 3_000,
+  };
   const downstream = new SqlDownstream({ host, drain, tables: spans, speed });
   const histories = spans.map((span) => randomHistory(random, span));
   const tokens = { value: 0 };

@@ -54,6 +54,8 @@ export class SqlDownstream {
   readonly server: SimMariadb;
   readonly check: LogCheck;
   readonly #parts: SqlDownstreamParts;
+  /** Connection → name of the place that opened it. */
+  readonly #writers = new Map<number, string>();
 
   constructor(parts: SqlDownstreamParts) {
     const { host, tables, speed, violated, checkpointed } = parts;
@@ -63,7 +65,7 @@ export class SqlDownstream {
     for (const table of tables) this.server.run(tableSql(table));
     this.server.appended = (logged) => {
       const before = this.check.checkpointTs;
-      this.check.add(logged);
+      this.check.add(logged, this.#writers.get(logged.session) ?? null);
       if (this.check.violation !== null) violated?.(this.check.violation);
       if (this.check.checkpointTs > before) checkpointed?.(this.check.checkpointTs);
     };
@@ -97,6 +99,7 @@ export class SqlDownstream {
       host,
       drain,
       server: this.server,
+      connected: (id) => this.#writers.set(id, place.name),
       ...(enter === undefined ? {} : { deliver: enter }),
     });
     const sink = openMysqlSink({
