@@ -67,6 +67,8 @@ export interface OwnerParts {
   readonly sink: SimMysqlSink;
   /** A token above all before it, drawn anew for each raise. */
   readonly nextToken: () => number;
+  /** Runs something after so many milliseconds. */
+  readonly later: (ms: number, run: () => void) => void;
   /** Told of failures, by code. */
   readonly failed: (code: string) => void;
 }
@@ -83,7 +85,7 @@ export async function ownSpan(parts: OwnerParts, history: SpanHistory): Promise<
     if (outcome.ok) return outcome.value as SinkAnswer;
     parts.failed(outcome.failure.code);
     if (outcome.failure.code === 'SINK_FENCED') throw new Fenced();
-    await new Promise<void>((resolve) => void host.after(20 + host.random() * 200, resolve));
+    await new Promise<void>((resolve) => parts.later(20 + host.random() * 200, resolve));
     return null;
   };
   try {

@@ -54,18 +54,26 @@ async function runSeed(seed: number): Promise<void> {
   };
   const downstream = new SqlDownstream({ host, drain, tables: spans, speed });
   const histories = spans.map((span) => randomHistory(random, span));
-  const tokens = { value: 0 };
   let doneCount = 0;
   let lifeCount = 0;
   const chaosUntil = 4_000 + random() * 8_000;
   const live = (at: number): void => {
     const holder = new Holder();
     const { enter } = holder;
-    const sink = downstream.open({ name: `life-${++lifeCount}`, mayWrite: () => true, enter });
+    const life = ++lifeCount;
+    // As epochs do: no token of a life is above one of the next.
+    let token = life * 2 ** 20;
+    const sink = downstream.open({ name: `life-${life}`, mayWrite: () => true, enter });
     const parts = {
       host,
       sink,
-      nextToken: () => (tokens.value += 1 + Math.floor(random() * 3)),
+      nextToken: () => ++token,
+      later: (ms: number, run: () => void) => {
+        host.after(ms, () => {
+          drain.mark();
+          run();
+        });
+      },
       failed: see,
     };
     const succeed = (): void => {
