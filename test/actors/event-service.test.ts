@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  eventService,
-  type EventServiceInbox,
-  type EventServiceState,
-} from '#actors/event-service/event-service.ts';
+import { eventService, type EventServiceInbox } from '#actors/event-service/event-service.ts';
+import type { EventServiceState } from '#actors/event-service/state.ts';
 import { failed, failure, ok } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { BlockInfo } from '#src/model/block.ts';
