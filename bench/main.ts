@@ -2,12 +2,13 @@
 import { apply } from './apply.ts';
 import { decode } from './decode.ts';
 import { latency } from './latency.ts';
+import { peers } from './peers.ts';
 import { replicate } from './replicate.ts';
 
 /** A bench: prints what a person reads unless `json`, and answers the figures. */
 type Bench = (options: { readonly json: boolean }) => Promise<object>;
 
-const benches: Readonly<Record<string, Bench>> = { decode, apply, replicate, latency };
+const benches: Readonly<Record<string, Bench>> = { decode, apply, replicate, latency, peers };
 
 async function main(args: readonly string[]): Promise<number> {
   const name = args.find((arg) => !arg.startsWith('--')) ?? '';
