@@ -4,6 +4,7 @@
  * the next generation; a fenced one never comes back.
  */
 import type { GateLife } from '#src/kernel/host.ts';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
 import {
   deadlineAwaited,
   gateCountMax,
@@ -100,6 +101,15 @@ export class Gate {
   /** A copy of the fence words as they are now. */
   fencedNow(): Int32Array {
     return this.words.fences.slice();
+  }
+
+  /** The gate as the ports of `life` see it. */
+  of(life: GateLife): SubmitGate {
+    const { fences } = this.words;
+    return {
+      mayWrite: () => this.mayWrite(life),
+      isShut: () => Atomics.load(fences, life.gate) >= life.generation,
+    };
   }
 
   /** Whether `life` may submit now (FENCE §2.1); to be asked immediately before the bytes go to the socket. */

@@ -16,6 +16,7 @@ import { parseWorkloadUri } from '#src/adapters/workload/workload-uri.ts';
 import { openWriteDeadline } from '#src/adapters/write-deadline/write-deadline.ts';
 import type { GateLife } from '#src/kernel/host.ts';
 import type { CoordinationPort } from '#src/ports/coordination.ts';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { SinkPort } from '#src/ports/sink.ts';
 import type { UpstreamPort } from '#src/ports/upstream.ts';
@@ -35,7 +36,7 @@ export function openPorts(
   const { dataDirectory } = settings;
   return {
     upstream: () => openUpstream(settings, log) as AnyPort,
-    sink: (life) => openSink(settings, { mayWrite: () => gate.mayWrite(life) }, log) as AnyPort,
+    sink: (life) => openSink(settings, gate.of(life), log) as AnyPort,
     'event-store': () =>
       openLmdbEventStore({
         directory: join(dataDirectory, 'events'),
@@ -140,7 +141,7 @@ export function openUpstream(
 /** The sink of a URI, by its scheme; FailureError CONFIG_INVALID when the URI is wrong. */
 export function openSink(
   settings: Pick<CaptureSettings, 'sinkUri' | 'captureId' | 'laneCount'>,
-  gate: { mayWrite(): boolean },
+  gate: SubmitGate,
   log: Log,
 ): SinkPort {
   const { sinkUri: uri, captureId: owner, laneCount } = settings;
@@ -177,7 +178,7 @@ export function openPortOfFeed(
     case 'upstream':
       return openUpstream(own, log) as AnyPort;
     case 'sink':
-      return openSink(own, { mayWrite: () => gate.mayWrite(life) }, log) as AnyPort;
+      return openSink(own, gate.of(life), log) as AnyPort;
     case 'event-store':
       return openLmdbEventStore({
         directory: join(settings.dataDirectory, 'feed-events', feed.id),

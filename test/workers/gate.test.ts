@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { gateFailure } from '#src/ports/submit-gate.ts';
 import { Gate } from '#workers/gate.ts';
 import { leaseDeadline } from '#workers/lease-deadline.ts';
 import { deadlineAwaited, threadCountMax } from '#workers/shared-memory.ts';
@@ -58,10 +59,17 @@ test('nothing is written at or after the deadline, before the first one, or by a
   set(now() + 60_000_000_000n);
   assert.equal(gate.mayWrite(life), true);
   Atomics.store(suspended, 0, 1);
+  const failures = (): string[] =>
+    [gateFailure(gate.of(life)), gateFailure({ mayWrite: () => false })].map(
+      ({ code, retry }) => `${code} ${retry}`,
+    );
+  assert.deepEqual(failures(), ['SINK_BUSY Again', 'SINK_FENCED Never']);
   assert.deepEqual([gate.mayWrite(life), new Gate(gate.memory, 1).mayWrite(life)], [false, true]);
   Atomics.store(suspended, 0, 0);
   Atomics.store(deadline, 1, now());
   assert.equal(gate.mayWrite(life), false);
+  gate.fence([0]);
+  assert.deepEqual(failures(), ['SINK_FENCED Never', 'SINK_FENCED Never']);
 });
 
 test('a lease publishes deadlines that only rise, and a fresh round trip ends a probation', () => {

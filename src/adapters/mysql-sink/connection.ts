@@ -1,16 +1,13 @@
 import { assert, must } from '#src/base/assert.ts';
 import { FailureError, fail, failure } from '#src/base/failure.ts';
+import { gateFailure } from '#src/ports/submit-gate.ts';
 import { AnswerReader } from './command-answer.ts';
 import { PacketReader, commandByte, commandPackets, packetCountOf } from './wire.ts';
 
 import type { ConnectionOptions } from 'mysql2';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
 import type { CommandAnswer } from './command-answer.ts';
 import type { ServerLink, Surroundings } from './surroundings.ts';
-
-/** Decides, without waiting, whether this node may still submit (FENCE §2.1). */
-export interface SubmitGate {
-  mayWrite(): boolean;
-}
 
 /** How one command is sent. */
 export interface CommandOptions {
@@ -122,7 +119,7 @@ export class SinkConnection {
       const { timeoutMs, gate } = options;
       // Nothing may come between this question and the write: no await, no other work (FENCE §2.1).
       if (gate !== undefined && !gate.mayWrite()) {
-        reject(new FailureError(failure('SINK_FENCED', 'this node may not write any more')));
+        reject(new FailureError(gateFailure(gate)));
         return;
       }
       this.#link.write(packets);

@@ -7,7 +7,7 @@ import { literal, sqlBytes } from './sql-text.ts';
 
 import type { Log } from '#src/ports/log.ts';
 import type { CommandAnswer } from './command-answer.ts';
-import type { SubmitGate } from './connection.ts';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
 import type { MetaTables } from './meta-schema.ts';
 import type { SinkSession } from './session.ts';
 import type { Sessions } from './sessions.ts';

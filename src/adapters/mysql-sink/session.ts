@@ -5,7 +5,8 @@ import { errno, serverFailure } from './server-error.ts';
 import { joinStatements, literal, sqlBytes } from './sql-text.ts';
 
 import type { CommandAnswer, ResultRow } from './command-answer.ts';
-import type { SinkConnection, SubmitGate } from './connection.ts';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
+import type { SinkConnection } from './connection.ts';
 
 /** What a session is for; decides how long its locks may outlive a client that froze. */
 export type SessionKind = 'writer' | 'staged' | 'control' | 'ddl';

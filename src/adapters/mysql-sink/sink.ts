@@ -17,7 +17,7 @@ import { FencedWriter } from './transaction.ts';
 import type { Outcome } from '#src/base/failure.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { SinkAnswer, SinkPort, SinkRequest } from '#src/ports/sink.ts';
-import type { SubmitGate } from './connection.ts';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
 import type { MetaTables } from './meta-schema.ts';
 import type { Planning, PlanningParts } from './planning.ts';
 import type { SessionPool } from './sessions.ts';

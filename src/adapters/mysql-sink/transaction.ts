@@ -1,6 +1,7 @@
 import { FailureError, failure } from '#src/base/failure.ts';
 import { isRowCheckError } from './batch/row-check.ts';
 import { rowsOf } from './connection.ts';
+import { gateFailure } from '#src/ports/submit-gate.ts';
 import { errno, isPassing, serverFailure } from './server-error.ts';
 import { guardStatementCount, guardStatements, readSlotRow, slotColumns, slotIs } from './slot.ts';
 import { sqlBytes } from './sql-text.ts';
@@ -9,7 +10,7 @@ import { describeStatement, isRowCheck } from './statement-text.ts';
 import type { Failure } from '#src/base/failure.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { ServerError } from './command-answer.ts';
-import type { SubmitGate } from './connection.ts';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
 import type { MetaTables } from './meta-schema.ts';
 import type { SinkSession } from './session.ts';
 import type { SessionPool, Sessions } from './sessions.ts';
@@ -130,7 +131,7 @@ export class FencedWriter {
   ): Promise<{ readonly failure: Failure; readonly isSent: boolean } | null> {
     const { gate } = this.#parts;
     if (gate !== undefined && !gate.mayWrite()) {
-      return { failure: failure('SINK_FENCED', 'this node may not write any more'), isSent: false };
+      return { failure: gateFailure(gate), isSent: false };
     }
     let session: SinkSession;
     try {

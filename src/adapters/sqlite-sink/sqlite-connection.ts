@@ -1,11 +1,7 @@
 import { type SQLInputValue, DatabaseSync, type StatementSync } from 'node:sqlite';
-import { fail } from '#src/base/failure.ts';
+import { FailureError } from '#src/base/failure.ts';
+import { gateFailure, type SubmitGate } from '#src/ports/submit-gate.ts';
 import { isBusy } from './sqlite-error.ts';
-
-/** Asked immediately before each commit; false means this process lost its claim and may not write. */
-export interface WriteGate {
-  mayWrite(): boolean;
-}
 
 /** SQLite itself waits this long for a lock, milliseconds; it blocks the thread, so it is short. */
 const lockWaitMs = 20;
@@ -18,16 +14,16 @@ const statementCountMax = 2000;
 /** One connection to the file: short immediate transactions, prepared statements by their text. */
 export class SqliteConnection {
   readonly #database: DatabaseSync;
-  readonly #gate: WriteGate | undefined;
+  readonly #gate: SubmitGate | undefined;
   readonly #statements = new Map<string, StatementSync>();
 
-  private constructor(database: DatabaseSync, gate: WriteGate | undefined) {
+  private constructor(database: DatabaseSync, gate: SubmitGate | undefined) {
     this.#database = database;
     this.#gate = gate;
   }
 
   /** Opens the file, making it when missing, in WAL mode: readers never wait for a writer. */
-  static async open(path: string, gate: WriteGate | undefined): Promise<SqliteConnection> {
+  static async open(path: string, gate: SubmitGate | undefined): Promise<SqliteConnection> {
     const database = new DatabaseSync(path, {
       timeout: lockWaitMs,
       enableForeignKeyConstraints: false,
@@ -116,9 +112,8 @@ export class SqliteConnection {
   }
 
   #checkGate(): void {
-    if (this.#gate?.mayWrite() === false) {
-      fail('SINK_FENCED', 'this process lost its claim and may not write', { scope: 'Node' });
-    }
+    const gate = this.#gate;
+    if (gate?.mayWrite() === false) throw new FailureError(gateFailure(gate));
   }
 }
 

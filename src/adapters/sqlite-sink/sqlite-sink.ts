@@ -10,7 +10,8 @@ import type { Checkpoint } from '#src/model/position.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { SinkAnswer, SinkApplied, SinkPort, SinkRequest } from '#src/ports/sink.ts';
 import { type BatchCounts, SqliteBatch, TableCache } from './sqlite-batch.ts';
-import { SqliteConnection, type WriteGate } from './sqlite-connection.ts';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
+import { SqliteConnection } from './sqlite-connection.ts';
 import { runSqliteDdl } from './sqlite-ddl.ts';
 import { translateSqliteError } from './sqlite-error.ts';
 import {
@@ -31,7 +32,7 @@ export interface SqliteSinkOptions {
   /** `sqlite:///path/to/file`; the file is made when missing. */
   readonly uri: string;
   readonly log: Log;
-  readonly gate?: WriteGate;
+  readonly gate?: SubmitGate;
 }
 
 type ApplyRequest = Extract<SinkRequest, { kind: 'Apply' }>;
@@ -46,7 +47,7 @@ export function openSqliteSink(options: SqliteSinkOptions): SinkPort {
 class SqliteSink {
   readonly #path: string;
   readonly #log: Log;
-  readonly #gate: WriteGate | undefined;
+  readonly #gate: SubmitGate | undefined;
   #opening: Promise<OpenFile> | null = null;
   /** Transactions a slot had after our last one, with the token it had: another writer of the same token is noticed. */
   readonly #seqs = new Map<string, { readonly token: number; readonly seq: number }>();
@@ -258,7 +259,7 @@ interface OpenFile {
   readonly identity: string;
 }
 
-async function openFile(path: string, gate: WriteGate | undefined): Promise<OpenFile> {
+async function openFile(path: string, gate: SubmitGate | undefined): Promise<OpenFile> {
   const connection = await SqliteConnection.open(path, gate);
   try {
     const identity = await connection.transaction(() =>

@@ -1,5 +1,6 @@
 import { type BatchCounts, type BatchRange, SqliteBatch, TableCache } from './sqlite-batch.ts';
-import { SqliteConnection, type WriteGate } from './sqlite-connection.ts';
+import type { SubmitGate } from '#src/ports/submit-gate.ts';
+import { SqliteConnection } from './sqlite-connection.ts';
 import { type SlotRow, advanceSlot, guardSlot } from './sqlite-slot.ts';
 
 /** What a staged transaction is for. */
@@ -40,7 +41,7 @@ export class StagedTransaction {
   /** Opens the transaction behind the guard; SINK_FENCED when the slot is another's. */
   static async open(
     path: string,
-    gate: WriteGate | undefined,
+    gate: SubmitGate | undefined,
     plan: StagePlan,
   ): Promise<StagedTransaction> {
     const connection = await SqliteConnection.open(path, gate);
