@@ -1,14 +1,24 @@
 /** `npm run bench -- NAME [--json]`: runs one bench; with `--json` the last line is one JSON object. */
 import { apply } from './apply.ts';
 import { decode } from './decode.ts';
+import { fence } from './fence.ts';
 import { latency } from './latency.ts';
 import { peers } from './peers.ts';
 import { replicate } from './replicate.ts';
+import { spawn } from './spawn.ts';
 
 /** A bench: prints what a person reads unless `json`, and answers the figures. */
 type Bench = (options: { readonly json: boolean }) => Promise<object>;
 
-const benches: Readonly<Record<string, Bench>> = { decode, apply, replicate, latency, peers };
+const benches: Readonly<Record<string, Bench>> = {
+  decode,
+  apply,
+  replicate,
+  latency,
+  peers,
+  fence,
+  spawn,
+};
 
 async function main(args: readonly string[]): Promise<number> {
   const name = args.find((arg) => !arg.startsWith('--')) ?? '';

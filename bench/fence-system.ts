@@ -1,0 +1,72 @@
+/** An actor system for the benches of fences and spawns. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ActorSystem } from '#workers/actor-system.ts';
+import { plan, word, world, worldUrl, type SpawnCells } from './fence-world.ts';
+
+/** A running system of two work threads, with the notes of its cells. */
+export class BenchSystem {
+  readonly notes = new SharedArrayBuffer(256);
+  readonly words = new BigInt64Array(this.notes);
+  readonly #directory = mkdtempSync(join(tmpdir(), 'sluice-bench-'));
+  #system: ActorSystem | null = null;
+
+  /** Starts it. */
+  static async start(): Promise<BenchSystem> {
+    const bench = new BenchSystem();
+    bench.#system = await ActorSystem.start({
+      plan,
+      world,
+      worldUrl,
+      workThreadCount: 2,
+      settings: {
+        clusterId: 'bench',
+        upstreamUri: '',
+        sinkUri: '',
+        dataDirectory: bench.#directory,
+        isTemporary: true,
+        captureId: 'bench',
+        logLevel: 'silent',
+        storeBytesMax: 1,
+        laneCount: 1,
+      },
+      props: () => null,
+      mainPorts: {},
+      onOver: (over) => {
+        throw new Error(`the tree gave up: ${JSON.stringify(over)}`);
+      },
+    });
+    return bench;
+  }
+
+  /** The system. */
+  get system(): ActorSystem {
+    if (this.#system === null) throw new Error('not started');
+    return this.#system;
+  }
+
+  /** Starts cells and waits until each has been announced to who asked for it; answers the milliseconds it took. */
+  async spawn(what: Omit<SpawnCells, 'kind' | 'notes'>): Promise<number> {
+    const count = BigInt(what.count + (what.spinner ? 1 : 0));
+    Atomics.store(this.words, word.told, 0n);
+    const startedMs = performance.now();
+    const message: SpawnCells = { kind: 'Spawn', notes: this.notes, ...what };
+    this.system.tell('bench/spawner', message);
+    while (Atomics.load(this.words, word.told) < count) await sleep(0);
+    return performance.now() - startedMs;
+  }
+
+  /** The later of both threads' times in words `at` and `at + 1`, in milliseconds after `sinceNs`; 0 when before. */
+  after(at: number, sinceNs: bigint): number {
+    const [a, b] = [Atomics.load(this.words, at), Atomics.load(this.words, at + 1)];
+    return Math.max(0, Number((a > b ? a : b) - sinceNs) / 1e6);
+  }
+
+  /** Ends it. */
+  async stop(): Promise<void> {
+    await this.system.stop();
+    rmSync(this.#directory, { recursive: true, force: true });
+  }
+}
