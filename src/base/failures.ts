@@ -114,6 +114,8 @@ export const failureCatalogue = {
   // node
   INTERNAL_FAULT:
     'A bug in Sluice. The part that broke was restarted; please report the stack in the log.',
+  INTERNAL_BATCH_CORRUPT:
+    'A batch of messages could not be decoded: a bug in Sluice, or damaged memory. Nothing of it is delivered.',
   INTERNAL_STOPPED: 'The part was asked to stop while the call was under way.',
 } as const;
 
