@@ -151,9 +151,10 @@ export class SpanWriter {
     // The position was written with the guard: what follows the transaction in its last block is a step of its own.
     const own = { ...request, untilTs: Math.min(request.untilTs, staged.ts) };
     const done = await this.#addTo(staged, await this.#parts.plan(this.#input(own, true)));
-    if (request.stage === 'more') return applied(request, [done]);
+    if (request.stage === 'more') return applied(request, [uncounted(done)]);
     const byteCount = done.byteCount + (await this.#end());
-    const whole = { plan: done.plan, byteCount };
+    // Counted here and in no other part.
+    const whole = { plan: { ...done.plan, transactionCount: 1 }, byteCount };
     if (request.untilTs <= staged.ts || request.blocks.length === 0) {
       return { ...applied(request, [whole]), ts: staged.ts };
     }
@@ -179,7 +180,7 @@ export class SpanWriter {
     if (this.#isReleased) {
       fail('SINK_DISCONNECTED', 'the span was released', { retry: 'Resync', scope: 'Table' });
     }
-    return applied(request, [await this.#addTo(this.#staged.transaction, plan)]);
+    return applied(request, [uncounted(await this.#addTo(this.#staged.transaction, plan))]);
   }
 
   async #addTo(staged: StagedTransaction, plan: BatchPlan): Promise<Done> {
@@ -267,6 +268,11 @@ function resyncing(request: ApplyRequest, error: unknown): unknown {
   if (!(error instanceof FailureError) || error.failure.retry === 'Never') return error;
   if (request.stage !== 'more' && request.stage !== 'end') return error;
   return new FailureError({ ...error.failure, retry: 'Resync' });
+}
+
+/** Without the transaction that is still open: it counts when it ends. */
+function uncounted({ plan, byteCount }: Done): Done {
+  return { plan: { ...plan, transactionCount: Math.max(0, plan.transactionCount - 1) }, byteCount };
 }
 
 function advance(lane: Lane, ts: number): void {

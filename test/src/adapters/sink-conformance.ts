@@ -410,10 +410,16 @@ const stageCases: Case[] = [
       );
       assert.equal(begun.ts, 4);
       const more = apply(1, [part([3], true)], { stage: 'more', afterTs: 4, untilTs: 5 });
-      await applied(sink, more);
+      const added = await applied(sink, more);
       await assertRows(downstream);
       const done = await applied(sink, apply(1, [part([4], false)], { stage: 'end', afterTs: 4 }));
       assert.equal(done.ts, 5);
+      const counts = [begun, added, done].map((answer) => answer.transactionCount);
+      assert.equal(
+        counts.reduce((sum, count) => sum + count, 0),
+        1,
+        `counted once: ${String(counts)}`,
+      );
       await assertRows(downstream, 1, 2, 3, 4);
       const lanes = await raiseSpan(sink, 2);
       assert.equal(seqOf(lanes), 1);
