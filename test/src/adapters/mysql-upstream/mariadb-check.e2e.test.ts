@@ -92,6 +92,20 @@ test('missing grants are named one by one, and those two are enough', async () =
   assert.ok('blocks' in (await next(port)));
 });
 
+test('grants of a role count when the account has it on', async () => {
+  await server.script(
+    `CREATE ROLE inner_role; GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO inner_role;
+     CREATE ROLE reader; GRANT inner_role TO reader;
+     CREATE USER role_user@'127.0.0.1'; GRANT reader TO role_user@'127.0.0.1'`,
+  );
+  const uri = server.uri({ 'heartbeat-ms': '100' }).replace('root@', 'role_user@');
+  assert.equal((await checkFailure(upstream(uri), now)).code, 'SOURCE_GRANT_MISSING');
+  await server.query("SET DEFAULT ROLE reader FOR role_user@'127.0.0.1'");
+  const port = upstream(uri);
+  const { start } = await check(port, now);
+  assert.equal(await open(port, { position: start, timeline: [] }), undefined);
+});
+
 test('a wrong password, a wrong port and a wrong socket are told apart, without the password', async () => {
   const bad = await checkFailure(upstream(server.uri().replace('root@', 'root:hunter2@')), now);
   assert.equal(bad.code, 'SOURCE_ACCESS_DENIED');

@@ -225,6 +225,25 @@ describe('MySQL', { skip: await mysqlMissing() }, () => {
     assert.equal(await codeAtOpen(GtidSet.parse(ahead).toString()), 'SOURCE_DIVERGED');
   });
 
+  test('grants of a role count when the account has it on', async () => {
+    await server.script(
+      `CREATE ROLE inner_role; GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO inner_role;
+       CREATE ROLE reader; GRANT inner_role TO reader;
+       CREATE USER role_user@'127.0.0.1' IDENTIFIED BY ''; GRANT reader TO role_user@'127.0.0.1'`,
+    );
+    const asUser = (): UpstreamPort => {
+      const uri = server.uri({ 'heartbeat-ms': '200' }).replace('root@', 'role_user@');
+      const port = openMysqlUpstream({ uri, log: () => undefined });
+      ports.push(port);
+      return port;
+    };
+    assert.equal((await checkFailure(asUser(), { kind: 'now' })).code, 'SOURCE_GRANT_MISSING');
+    await server.query("SET DEFAULT ROLE reader TO role_user@'127.0.0.1'");
+    const port = asUser();
+    const { start, timeline } = await check(port, { kind: 'now' });
+    assert.equal(await open(port, { position: start, timeline }), undefined);
+  });
+
   test('wrong settings are refused, naming the value to set', async () => {
     for (const [name, wrong, right] of [
       ['binlog_format', 'MIXED', 'ROW'],
