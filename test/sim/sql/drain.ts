@@ -23,9 +23,16 @@ export class Drain {
     this.#isNeeded = true;
   }
 
+  /** {@link settle} when something was started, else at once: for worlds that ask after every step. */
+  settleIfNeeded(): Promise<void> {
+    return this.#isNeeded ? this.settle() : settled;
+  }
+
   /** Resolves when every adapter has gone as far as it can without the simulation. */
   settle(): Promise<void> {
     this.#isNeeded = false;
     return new Promise((resolve) => setImmediate(resolve));
   }
 }
+
+const settled = Promise.resolve();

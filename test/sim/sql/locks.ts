@@ -32,8 +32,13 @@ interface Lock {
   readonly queue: LockRequest[];
 }
 
+/** Weights nearer to each other than this are not told apart: servers count what this model does not have. */
+const weightStep = 3;
+
 /** All locks of one kind. */
 export class LockManager {
+  /** Called when a deadlock's victim was chosen by too little. */
+  closeCall: () => void = () => {};
   readonly #locks = new Map<string, Lock>();
   readonly #held = new Map<LockOwner, Set<string>>();
   readonly #waiting = new Map<LockOwner, LockRequest>();
@@ -81,6 +86,10 @@ export class LockManager {
         (least, other) => (other.weight < least.weight ? other : least),
         owner,
       );
+      const isClose = cycle.some(
+        (other) => other !== victim && other.weight < victim.weight + weightStep,
+      );
+      if (isClose) this.closeCall();
       const lost = this.#waiting.get(victim)!;
       this.cancel(lost);
       if (victim === owner) return 'deadlock';
@@ -107,16 +116,18 @@ export class LockManager {
     this.#wake(key, lock);
   }
 
+  /** Keeps only the shared lock of one that is held exclusively. */
+  downgrade(owner: LockOwner, key: string): void {
+    const lock = this.#locks.get(key);
+    if (lock?.holders.get(owner) !== 'X') return;
+    lock.holders.set(owner, 'S');
+    this.#wake(key, lock);
+  }
+
   /** Gives up everything whose key `which` selects. */
   releaseAll(owner: LockOwner, which: (key: string) => boolean = () => true): void {
     for (const key of this.#held.get(owner) ?? []) if (which(key)) this.release(owner, key);
     if (this.#held.get(owner)?.size === 0) this.#held.delete(owner);
-  }
-
-  /** Grants a lock without asking, on something that was not there before. */
-  claim(owner: LockOwner, key: string): void {
-    const found = this.ask(owner, key, 'X');
-    if (found !== 'granted') throw new Error(`somebody has the lock of a new thing: ${key}`);
   }
 
   #grant(lock: Lock, owner: LockOwner, key: string, mode: LockMode): void {

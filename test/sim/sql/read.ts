@@ -257,10 +257,12 @@ export function* eachLocked(
       if (cell.committed === null || !matches(cell.committed)) continue;
     }
     const fresh = keys.filter((key) => !rowLocks.holds(x.transaction, key, 'S'));
+    const raised = keys.filter((key) => !rowLocks.holds(x.transaction, key, 'X'));
     for (const key of keys) yield* x.lockRow(table, key, mode);
     const now = table.cells.get(cell.key);
     if (now === undefined || now.row === null || !matches(now.row)) {
       for (const key of fresh) rowLocks.release(x.transaction, key);
+      for (const key of raised) rowLocks.downgrade(x.transaction, key);
     } else {
       const visited = visit(now);
       if (typeof visited === 'boolean' ? visited : yield* visited) return;

@@ -41,8 +41,8 @@ export class SimMariadb {
   appended: (logged: Logged) => void = () => {};
   /** May be changed at any time. */
   readonly speed: SimServerSpeed;
-  /** Whether a real server might go on otherwise by now, depending on how far its purge has come. */
-  dependsOnPurge = false;
+  /** Why a real server might have gone on otherwise: how far its purge has come, which of near equals it chose as a victim. */
+  uncertain: 'purge' | 'victim' | null = null;
   /** Sessions that got a lock they waited for, since somebody last emptied it. */
   readonly resumedIds = new Set<number>();
   readonly #host: SimHost;
@@ -65,9 +65,13 @@ export class SimMariadb {
       ...speed,
     };
     const drawn = (most: number): number => (most === 0 ? 0 : host.random() * most);
+    const rowLocks = new LockManager();
+    rowLocks.closeCall = () => {
+      this.uncertain ??= 'victim';
+    };
     this.#state = {
       catalog: new Catalog(),
-      rowLocks: new LockManager(),
+      rowLocks,
       otherLocks: new LockManager(),
       variables: serverVariables(),
       isReadOnly: false,
@@ -79,7 +83,7 @@ export class SimMariadb {
         this.appended(logged);
       },
       depends: () => {
-        this.dependsOnPurge = true;
+        this.uncertain ??= 'purge';
       },
       kill: (id) => {
         const found = this.#connections.get(id);

@@ -27,7 +27,7 @@ export class SinkWorld {
     await this.drain.settle();
     while (!state.isDone) {
       if (!this.host.step(until)) throw new Error('never done');
-      if (this.drain.isNeeded) await this.drain.settle();
+      await this.drain.settleIfNeeded();
     }
     return work;
   }

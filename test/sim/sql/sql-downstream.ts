@@ -86,6 +86,14 @@ export class SqlDownstream {
     return this.check.definitions.filter((sql) => !sql.includes('sluice_meta'));
   }
 
+  /** commitTs of statements whose text tells it as `at 10`, in the order they ran. */
+  get ddlDone(): readonly number[] {
+    return this.definitions.flatMap((sql) => {
+      const found = /\bat (\d+)\b/.exec(sql)?.[1];
+      return found === undefined ? [] : [Number(found)];
+    });
+  }
+
   /** The server restarts: every connection ends; what it had not committed is gone. */
   restart(downMs = 0): void {
     this.server.restart(downMs);
