@@ -1,6 +1,7 @@
 /** A capture: one running node (DESIGN §2). The house plan on an actor system, with the embedder's handle on its changefeeds. */
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
+import type { Server } from 'node:net';
 import { plan } from '#actors/plan.ts';
 import { ok } from '#src/base/failure.ts';
 import type { CellOverview } from '#src/kernel/shell.ts';
@@ -11,6 +12,7 @@ import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefee
 import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
 import { ActorSystem } from './actor-system.ts';
 import type { FenceProof } from './fence-proof.ts';
+import { serveInspection } from './inspect-socket.ts';
 import type { Inspection } from './inspection.ts';
 import type { CaptureSettings } from './settings.ts';
 import type { AnyPort } from './thread-host.ts';
@@ -34,6 +36,7 @@ export interface CaptureOptions {
 export class Capture {
   readonly #options: CaptureOptions;
   readonly #system: ActorSystem;
+  #socket: Server | null = null;
 
   private constructor(options: CaptureOptions, system: ActorSystem) {
     this.#options = options;
@@ -55,7 +58,11 @@ export class Capture {
       props: (path, running) => propsOf(path, running, settings),
       mainPorts: { report: () => reportPort(options.onStatus) },
     });
-    return new Capture(options, system);
+    const capture = new Capture(options, system);
+    const { dataDirectory, isTemporary } = settings;
+    if (!isTemporary)
+      capture.#socket = await serveInspection(dataDirectory, () => capture.inspect(), system.log);
+    return capture;
   }
 
   /** A fresh capture id, new at every start. */
@@ -103,6 +110,7 @@ export class Capture {
 
   /** Stops everything in order, ends the threads, removes temporary data. A fence on the way overtakes it. */
   async stop(): Promise<void> {
+    this.#socket?.close();
     await this.#system.stop();
     const { settings } = this.#options;
     if (settings.isTemporary) rmSync(settings.dataDirectory, { recursive: true, force: true });

@@ -2,12 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { plan } from '#actors/plan.ts';
-import { FailureError } from '#src/base/failure.ts';
+import { fail, FailureError } from '#src/base/failure.ts';
 import type { FailureCode } from '#src/base/failures.ts';
 import { printPlan } from '#src/kernel/plan.ts';
 import { addClientCommands } from './client-commands/commands.ts';
 import { demo } from './demo.ts';
 import { diff } from './diff-command.ts';
+import { printInspection, readInspection } from './inspect-socket.ts';
 import { replicate } from './replicate-command.ts';
 import { server } from './server-command.ts';
 
@@ -99,10 +100,10 @@ function build(finish: (status: number) => void): Command {
   program
     .command('plan')
     .description('print the supervision tree')
-    .action(() => {
-      process.stdout.write(`${printPlan(plan)}\n`);
-      finish(exitStatus.done);
-    });
+    .option('--live', 'of the process that runs over --data-dir: what lives, waits, was restarted')
+    .option('--data-dir <dir>', 'with --live: the data directory of that process')
+    .addOption(json())
+    .action(async (options: PlanOptions) => finish(await printTree(options)));
   program
     .command('version')
     .description('print the version')
@@ -134,6 +135,24 @@ function statusOf(error: unknown): number {
   if (isJson()) writeError(code, message);
   else process.stderr.write(`sluice: ${code}: ${message}\n`);
   return code === 'CONFIG_INVALID' ? exitStatus.usage : exitStatus.failed;
+}
+
+interface PlanOptions {
+  readonly live?: boolean;
+  readonly dataDir?: string;
+  readonly json?: boolean;
+}
+
+async function printTree(options: PlanOptions): Promise<number> {
+  if (options.live !== true) {
+    process.stdout.write(`${printPlan(plan)}\n`);
+    return exitStatus.done;
+  }
+  if (options.dataDir === undefined) fail('CONFIG_INVALID', '--live needs --data-dir');
+  const inspection = await readInspection(options.dataDir);
+  const text = options.json === true ? JSON.stringify(inspection) : printInspection(inspection);
+  process.stdout.write(`${text}\n`);
+  return exitStatus.done;
 }
 
 function isJson(): boolean {
