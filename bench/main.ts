@@ -3,6 +3,7 @@ import { apply } from './apply.ts';
 import { decode } from './decode.ts';
 import { fence } from './fence.ts';
 import { latency } from './latency.ts';
+import { messages } from './messages.ts';
 import { peers } from './peers.ts';
 import { replicate } from './replicate.ts';
 import { spawn } from './spawn.ts';
@@ -15,6 +16,7 @@ const benches: Readonly<Record<string, Bench>> = {
   apply,
   replicate,
   latency,
+  messages,
   peers,
   fence,
   spawn,
