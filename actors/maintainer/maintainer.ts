@@ -156,6 +156,8 @@ function init(props: MaintainerProps, env: Env): Step<S> {
   return [
     state,
     [
+      // A coordinator that starts anew knows of no maintainer: this one would go on beside the next.
+      { kind: 'Watch', target: props.coordinator },
       { kind: 'Watch', target: props.logPuller },
       { kind: 'Watch', target: props.eventService },
       tick,

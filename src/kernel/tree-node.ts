@@ -23,6 +23,8 @@ export interface CellNode {
   status: 'stopped' | 'waiting' | 'starting' | 'running' | 'stopping';
   /** Starts so far. */
   startCount: number;
+  /** Who asked for it has been told that it runs; else its end is told as a refusal, so that each spawn is answered. */
+  isTold: boolean;
   readonly watchers: Ref[];
   /** Drops the timer that bounds its present status. */
   cancel: (() => void) | null;

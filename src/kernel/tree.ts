@@ -247,6 +247,7 @@ export class Tree {
       incarnation: 0,
       status: 'stopped',
       startCount: 0,
+      isTold: false,
       watchers: [],
       cancel: null,
     };
@@ -299,6 +300,7 @@ export class Tree {
     const node = this.#cells.get(ref.path);
     if (node === undefined || !isLife(node, ref) || node.status !== 'starting') return;
     node.status = 'running';
+    node.isTold = true;
     this.#dropTimer(node);
     if (node.requester !== null)
       this.#io.signal(node.requester, { kind: 'ChildStarted', id: node.id, ref });
@@ -325,6 +327,7 @@ export class Tree {
     node.status = 'starting';
     node.incarnation = ++this.#lives;
     node.startCount++;
+    node.isTold = false;
     this.#bound(node, startWithinMs);
     this.#io.start({
       ref: refOfNode(node),
@@ -395,7 +398,7 @@ export class Tree {
   }
 
   #afterExit(node: CellNode, former: CellNode['status'], exit: Exit): void {
-    this.#tellOfEnd(node, former, exit);
+    this.#tellOfEnd(node, exit);
     const { team } = node;
     const isAsked = former === 'stopping' || this.#closing || team.status === 'stopping';
     if (isAsked) this.#forgetDynamic(node);
@@ -403,12 +406,12 @@ export class Tree {
     this.#advance(team);
   }
 
-  #tellOfEnd(node: CellNode, former: CellNode['status'], exit: Exit): void {
+  #tellOfEnd(node: CellNode, exit: Exit): void {
     const ref = refOfNode(node);
     for (const watcher of node.watchers.splice(0)) {
       this.#io.signal(watcher, { kind: 'Terminated', ref, exit });
     }
-    if (former === 'starting' && node.requester !== null)
+    if (!node.isTold && node.requester !== null)
       this.#io.signal(node.requester, { kind: 'ChildRefused', id: node.id, exit });
   }
 
@@ -589,8 +592,7 @@ export class Tree {
       const outside = node.watchers.filter((watcher) => !watcher.path.startsWith(inside));
       node.watchers.splice(0, Infinity, ...outside);
     }
-    if (node.watchers.length > 0 || former === 'starting')
-      this.#tellOfEnd(node, former, fencedExit);
+    if (node.watchers.length > 0 || !node.isTold) this.#tellOfEnd(node, fencedExit);
   }
 
   #isBelowFence(team: TeamNode | null): boolean {

@@ -8,7 +8,7 @@ import type { WriteDeadlineRequest } from '#src/ports/write-deadline.ts';
 import { ok } from '#src/base/failure.ts';
 import type { SimCoordination } from './sim-coordination.ts';
 import { simCoordinationPort } from './sim-coordination-port.ts';
-import type { SimPort } from './sim-thread.ts';
+import type { SimPort } from './sim-port.ts';
 import type { World } from './world.ts';
 
 const life = { gate: 0, generation: 1 };
@@ -33,11 +33,11 @@ export class ClaimNode {
   readonly #session: Ref;
 
   constructor(world: World, store: SimCoordination, captureId: string, ttlMs: number) {
+    const dice = world.dice(`claim ${captureId}`);
     this.#world = world;
     this.captureId = captureId;
-    const isLost = (): boolean =>
-      world.now < this.cutUntilMs || (this.isFoul && world.chance(0.01));
-    const delayMs = (): number => world.random() * (this.isFoul && world.chance(0.03) ? 2_500 : 20);
+    const isLost = (): boolean => world.now < this.cutUntilMs || (this.isFoul && dice.chance(0.01));
+    const delayMs = (): number => dice.next() * (this.isFoul && dice.chance(0.03) ? 2_500 : 20);
     const ports: Readonly<Record<string, SimPort>> = {
       coordination: simCoordinationPort(world, store, { isLost, delayMs }),
       'write-deadline': (request, answered) => {
@@ -121,13 +121,14 @@ export class ClaimNode {
 
   #host(ports: Readonly<Record<string, SimPort>>): Host {
     const world = this.#world;
+    const dice = world.dice(`thread ${this.captureId}`);
     return {
       thread: 'main',
       fences: new Int32Array(1),
       now: () => world.now,
-      random: world.random,
+      random: dice.next,
       post: () => {},
-      schedule: (run) => void world.after(world.random() * 0.1, () => this.#run(run)),
+      schedule: (run) => void world.after(dice.next() * 0.1, () => this.#run(run)),
       timer: (afterMs, due) => world.after(afterMs, () => this.#run(due)),
       callPort: (port, request, answered) =>
         ports[port]!(request, (outcome: Outcome<unknown>) => this.#run(() => answered(outcome))),

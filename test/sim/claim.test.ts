@@ -27,7 +27,7 @@ class Cluster {
   constructor(seed: number) {
     this.world = new World(seed);
     this.store = new SimCoordination(this.world);
-    this.ttlMs = this.world.chance(0.5) ? 10_000 : 5_000;
+    this.ttlMs = this.world.dice('claims').chance(0.5) ? 10_000 : 5_000;
   }
 
   add(): void {
@@ -49,13 +49,14 @@ class Cluster {
 
   fault(): void {
     const { world } = this;
-    const node = this.running[world.pick(this.running.length)];
-    switch (world.pick(8)) {
+    const dice = world.dice('claims');
+    const node = this.running[dice.pick(this.running.length)];
+    switch (dice.pick(8)) {
       case 0:
-        if (node !== undefined) node.pausedUntilMs = world.now + world.random() * 20_000;
+        if (node !== undefined) node.pausedUntilMs = world.now + dice.next() * 20_000;
         break;
       case 1:
-        if (node !== undefined) node.cutUntilMs = world.now + world.random() * 20_000;
+        if (node !== undefined) node.cutUntilMs = world.now + dice.next() * 20_000;
         break;
       case 2:
         node?.crash();
@@ -70,7 +71,7 @@ class Cluster {
         break;
       case 5:
         this.store.loseLeader();
-        world.after(world.random() * 15_000, () => this.store.gainLeader());
+        world.after(dice.next() * 15_000, () => this.store.gainLeader());
         break;
       case 6:
         this.store.compact();
@@ -140,7 +141,7 @@ test('whatever happens, writers hold their claim, nobody is given up early, and 
   seeded((cluster) => {
     for (let i = 0; i < 3; i++) cluster.add();
     for (let round = 0; round < 12; round++) {
-      cluster.run(cluster.world.random() * 6_000);
+      cluster.run(cluster.world.dice('claims').next() * 6_000);
       cluster.fault();
     }
     // A leader that was lost is back, pauses and cuts are over, all delays have passed.

@@ -2,60 +2,149 @@
  * The upstream's history of a simulation: transactions that move rows from one version to the next, and DDL statements.
  * Versions make every lost, repeated or reordered change visible.
  */
-import type { DdlEvent } from '#src/model/position.ts';
-import type { World } from './world.ts';
+import { assert } from '#src/base/assert.ts';
+import type { DdlEvent, Position } from '#src/model/position.ts';
+import type { WorkItem } from './workload.ts';
 
-/** Row `key` of `span` goes from version `from` to `from + 1`. */
+/** Row `key` of `span` goes from version `from` to `from + 1`; version 0 is no row. */
 export interface RowChange {
   readonly span: string;
-  readonly key: string;
+  readonly key: number;
   readonly from: number;
 }
 
-/** A transaction, or a DDL statement (then without changes). */
+/** A transaction, or a DDL statement. */
 export interface Item {
   readonly ts: number;
+  readonly atMs: number;
   readonly changes: readonly RowChange[];
   readonly ddl: DdlEvent | null;
+}
+
+/** The place of the item with this commitTs. */
+export function positionAt(ts: number): Position {
+  return { ts, gtid: `0-1-${ts / tsStep}` };
+}
+
+/** commitTs of neighbours differ by this, so that a place between them is visible as a mistake. */
+const tsStep = 10;
+
+/** Virtual time 0 as a server would tell it, milliseconds. */
+export const epochMs = 1_600_000_000_000;
+
+/** The name of a row. */
+export function rowName(span: string, key: number): string {
+  return `${span} ${key}`;
 }
 
 /** What the upstream has committed, and what a copy of it must look like. */
 export class History {
   readonly items: Item[] = [];
+  /** Everything with a commitTs ≤ this was handed to somebody as complete. */
+  readTs = 0;
+  /** Everything with a commitTs ≤ this is no longer in the log. */
+  purgedTs = 0;
+  /** A tail that may have been copied is lost: only a failed state is right. */
+  isTruncated = false;
+  #plan: WorkItem[];
+  /** Row name → commitTs of each of its changes, rising. */
+  readonly #changed = new Map<string, number[]>();
 
-  /** `itemCount` random items over a few spans; some transactions are big. */
-  constructor(world: World, itemCount: number) {
-    const versions = new Map<string, number>();
-    for (let i = 1; i <= itemCount; i++) {
-      const ts = i * 10;
-      if (world.chance(0.04)) {
-        const ddl: DdlEvent = { ts, gtid: `0-1-${i}`, commitMs: ts, schema: 'd', sql: `DDL ${i}` };
-        this.items.push({ ts, changes: [], ddl });
-        continue;
-      }
-      const count = world.chance(0.1) ? 8 + world.pick(12) : 1 + world.pick(4);
-      const changes = Array.from({ length: count }, (): RowChange => {
-        const span = `d.t${world.pick(3)}`;
-        const key = String(world.pick(4));
-        const from = versions.get(`${span} ${key}`) ?? 0;
-        versions.set(`${span} ${key}`, from + 1);
-        return { span, key, from };
+  constructor(plan: readonly WorkItem[]) {
+    this.#plan = [...plan];
+    this.#build(0);
+  }
+
+  /** commitTs of the newest item committed at virtual time `nowMs`; 0 when there is none. */
+  newestTs(nowMs: number): number {
+    return this.countAt(nowMs) * tsStep;
+  }
+
+  /** How many items are committed at virtual time `nowMs`. */
+  countAt(nowMs: number): number {
+    let low = 0;
+    let high = this.items.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.items[middle]!.atMs <= nowMs) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** commitTs of the last item there will be. */
+  get lastTs(): number {
+    return this.items.length * tsStep;
+  }
+
+  /** How many items have a commitTs ≤ `ts`. */
+  indexAfter(ts: number): number {
+    return Math.min(this.items.length, Math.floor(ts / tsStep));
+  }
+
+  /** Names of all rows that ever exist. */
+  rows(): Iterable<string> {
+    return this.#changed.keys();
+  }
+
+  /** Version of a row after everything with commitTs ≤ `ts`. */
+  versionAt(row: string, ts: number): number {
+    const changed = this.#changed.get(row) ?? [];
+    let low = 0;
+    let high = changed.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (changed[middle]! <= ts) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  /** The server crashed while item `index` was written: it and what follows never happened; other things do. */
+  replaceFrom(index: number): void {
+    assert(index * tsStep >= this.readTs, 'what was read as complete stays');
+    const keyCount =
+      1 + Math.max(0, ...this.#plan.flatMap(({ rows }) => rows.map(([, key]) => key)));
+    const tail = this.#plan.splice(index);
+    this.#plan.push(
+      ...tail.map(({ rows, ...item }) => ({
+        ...item,
+        rows: rows.map(([table, key]): readonly [number, number] => [table, (key + 1) % keyCount]),
+      })),
+    );
+    this.#build(index);
+  }
+
+  /** The log behind item `count` is lost, also what was read of it. */
+  truncate(count: number): void {
+    this.isTruncated = true;
+    this.#plan.length = count;
+    this.#build(count);
+  }
+
+  #build(index: number): void {
+    const fromTs = index * tsStep;
+    this.items.length = index;
+    for (const changed of this.#changed.values()) {
+      while (changed.length > 0 && changed.at(-1)! > fromTs) changed.pop();
+    }
+    for (const [i, { atMs, ddl, rows }] of this.#plan.slice(index).entries()) {
+      const ts = fromTs + (i + 1) * tsStep;
+      const changes = rows.map(([table, key]): RowChange => {
+        const span = `d.t${table}`;
+        const row = rowName(span, key);
+        const changed = this.#changed.get(row) ?? [];
+        this.#changed.set(row, changed);
+        changed.push(ts);
+        return { span, key, from: changed.length - 1 };
       });
-      this.items.push({ ts, changes, ddl: null });
+      this.items.push({ ts, atMs, changes, ddl: ddl ? ddlAt(ts, atMs) : null });
     }
   }
+}
 
-  get newestTs(): number {
-    return this.items.at(-1)?.ts ?? 0;
-  }
-
-  /** Version of each row, by `span key`, after everything with ts ≤ `ts`. */
-  versionsAt(ts: number): ReadonlyMap<string, number> {
-    const versions = new Map<string, number>();
-    for (const item of this.items) {
-      if (item.ts > ts) break;
-      for (const { span, key, from } of item.changes) versions.set(`${span} ${key}`, from + 1);
-    }
-    return versions;
-  }
+function ddlAt(ts: number, atMs: number): DdlEvent {
+  const { gtid } = positionAt(ts);
+  const sql = `ALTER TABLE t0 COMMENT 'at ${ts}'`;
+  return { ts, gtid, commitMs: epochMs + atMs, schema: 'd', sql };
 }

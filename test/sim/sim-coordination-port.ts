@@ -2,7 +2,7 @@
 import { failed, failure, type Outcome } from '#src/base/failure.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
 import type { SimCoordination } from './sim-coordination.ts';
-import type { SimPort } from './sim-thread.ts';
+import type { SimPort } from './sim-port.ts';
 import type { World } from './world.ts';
 
 /** What one way of a message does now. */

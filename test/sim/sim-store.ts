@@ -1,22 +1,27 @@
 /** The event store port in memory. */
 import { failed, failure, ok } from '#src/base/failure.ts';
 import type { EventStoreAnswer, EventStoreRequest, StoredBlock } from '#src/ports/event-store.ts';
-import type { SimPort } from './sim-thread.ts';
+import type { LivingPort, PortWeather } from './sim-port.ts';
 import type { World } from './world.ts';
 
 interface Kept extends StoredBlock {
   readonly part: number;
 }
 
-/** A store that performs its calls in order and fails some of them. */
-export function simStore(world: World, failChance: () => number): SimPort {
+/** A store of one life of a process: it performs its calls in order and fails some of them. */
+export function simStore(world: World, weather: PortWeather): LivingPort {
   const spans = new Map<string, Kept[]>();
-  const arrive = world.channel(3);
+  let lastAt = 0;
+  const arrive = (run: () => void): void => {
+    lastAt = Math.max(lastAt, world.now + weather.delay(3));
+    world.after(lastAt - world.now, run);
+  };
   const execute = (request: EventStoreRequest): EventStoreAnswer => {
     switch (request.kind) {
       case 'Append':
         return append(spans, request.blocks);
       case 'Read':
+        world.mark('store read');
         return read(spans.get(request.span) ?? [], request);
       case 'Collect': {
         const kept = spans.get(request.span) ?? [];
@@ -25,24 +30,33 @@ export function simStore(world: World, failChance: () => number): SimPort {
         return { kind: 'Collected', byteCount: bytesOf(kept) - bytesOf(rest) };
       }
       case 'DiscardAfter':
-        for (const [span, kept] of spans)
-          spans.set(
-            span,
-            kept.filter((block) => block.info.lastTs <= request.ts),
-          );
-        return { kind: 'Discarded' };
+        return discardAfter(world, spans, request.ts);
     }
   };
-  return (request, answered) => {
-    const willFail = world.chance(failChance() / 10);
-    const copied = copy(request as EventStoreRequest);
-    arrive(() => {
-      const outcome = willFail
-        ? failed(failure('STORE_FAILED', 'disk', { retry: 'Again' }))
-        : ok(execute(copied));
-      world.after(world.random() * 2, () => answered(outcome));
-    });
+  return {
+    call: (request, answered) => {
+      // A disk that cannot be written says so; nothing of the call has happened.
+      const willFail = weather.draw() !== 'fine';
+      const copied = copy(request as EventStoreRequest);
+      arrive(() => {
+        const outcome = willFail
+          ? failed(failure('STORE_FAILED', 'disk', { retry: 'Again' }))
+          : ok(execute(copied));
+        world.after(weather.delay(2), () => answered(outcome));
+      });
+    },
+    close: () => {},
   };
+}
+
+function discardAfter(world: World, spans: Map<string, Kept[]>, afterTs: number): EventStoreAnswer {
+  for (const [span, kept] of spans) {
+    const rest = kept.filter((block) => block.info.lastTs <= afterTs);
+    if (rest.length < kept.length && afterTs > 0)
+      world.mark('incomplete group discarded from the store');
+    spans.set(span, rest);
+  }
+  return { kind: 'Discarded' };
 }
 
 /** The port copies at the call: the caller moves the bytes away right after. */

@@ -1,10 +1,12 @@
-/** The upstream port over a {@link History}: random chunks, cut transactions, lost connections. */
-import { failed, failure, ok } from '#src/base/failure.ts';
+/** The upstream port over a {@link History}: random chunks, cut transactions, lost connections, heartbeats when idle. */
+import { failed, failure, ok, type Failure, type Outcome } from '#src/base/failure.ts';
 import { BlockWriter, type BlockInfo } from '#src/model/block.ts';
 import type { DdlEvent, Position } from '#src/model/position.ts';
-import type { UpstreamAnswer, UpstreamRequest } from '#src/ports/upstream.ts';
-import type { History, Item } from './history.ts';
-import type { SimPort } from './sim-thread.ts';
+import type { UpstreamAnswer, UpstreamChunk, UpstreamRequest } from '#src/ports/upstream.ts';
+import { epochMs, positionAt, type History, type Item } from './history.ts';
+import { rowsEventOf } from './row-events.ts';
+import type { LivingPort, PortWeather } from './sim-port.ts';
+import { bigRowCount } from './workload.ts';
 import type { World } from './world.ts';
 
 interface Chunk {
@@ -12,17 +14,22 @@ interface Chunk {
   ddl: DdlEvent | null;
 }
 
-const encoder = new TextEncoder();
-
 /** How far a stream has come. */
 class Stream {
   /** The next item, and how many of its changes were handed over. */
-  index = 0;
+  index: number;
   changeIndex = 0;
   /** The DDL at `index` was handed over. */
   isPastDdl = false;
-  resolvedTs = 0;
+  /** The server ended the connection. */
+  isCut = false;
+  resolvedTs: number;
   readonly writers = new Map<string, BlockWriter>();
+
+  constructor(history: History, ts: number) {
+    this.index = history.indexAfter(ts);
+    this.resolvedTs = ts;
+  }
 
   writer(span: string): BlockWriter {
     let writer = this.writers.get(span);
@@ -34,107 +41,191 @@ class Stream {
   }
 }
 
-/** A port whose calls fail with probability `world`-wide `failChance()`. */
-export function simUpstream(world: World, history: History, failChance: () => number): SimPort {
-  let stream = new Stream();
-  const execute = (request: UpstreamRequest): UpstreamAnswer => {
-    switch (request.kind) {
-      case 'Check': {
-        const { startAt } = request;
-        const start = startAt.kind === 'position' ? startAt.position : positionAt(0);
-        return {
-          kind: 'Checked',
-          flavor: 'workload',
-          version: '1',
-          serverId: 's',
-          start,
-          newest: positionAt(history.newestTs),
-          timeline: [],
-          warnings: [],
-        };
+/** An idle server says so this often. */
+const heartbeatMs = 400;
+
+/** The server: its log and the streams that read it. */
+export class SimUpstream {
+  readonly history: History;
+  readonly #world: World;
+  readonly #weather: PortWeather;
+  readonly #itemCountMax: number;
+  readonly #streams = new Set<Stream>();
+
+  /** `itemCountMax`: transactions of one chunk. */
+  constructor(world: World, history: History, weather: PortWeather, itemCountMax: number) {
+    this.#world = world;
+    this.history = history;
+    this.#weather = weather;
+    this.#itemCountMax = itemCountMax;
+  }
+
+  /** A client: one connection with one stream at most. */
+  port(): LivingPort {
+    let stream: Stream | null = null;
+    const leave = (): void => {
+      if (stream !== null) this.#streams.delete(stream);
+      stream = null;
+    };
+    const open = (position: Position): Outcome<UpstreamAnswer> => {
+      const trouble = this.#troubleAt(position.ts);
+      if (trouble !== null) return failed(trouble);
+      leave();
+      stream = new Stream(this.history, position.ts);
+      this.#streams.add(stream);
+      return ok({ kind: 'Opened' });
+    };
+    const execute = (request: UpstreamRequest): Outcome<UpstreamAnswer> => {
+      switch (request.kind) {
+        case 'Check':
+          return this.#check(request);
+        case 'Open':
+          return open(request.position);
+        case 'Next':
+          return stream === null || stream.isCut ? failed(lost) : ok(this.#next(stream));
+        case 'Route':
+          return stream === null || stream.isCut ? failed(lost) : ok({ kind: 'Routed' });
+        case 'Close':
+          leave();
+          return ok({ kind: 'Closed' });
       }
-      case 'Open':
-        stream = new Stream();
-        stream.resolvedTs = request.position.ts;
-        stream.index = history.items.filter((item) => item.ts <= request.position.ts).length;
-        return { kind: 'Opened' };
-      case 'Next':
-        return next(world, history, stream);
-      case 'Route':
-        return { kind: 'Routed' };
-      case 'Close':
-        return { kind: 'Closed' };
-    }
-  };
-  return (request, answered) => {
-    const delay = world.random() * 5;
-    const asked = stream;
-    const lose = (): void =>
-      answered(failed(failure('SOURCE_DISCONNECTED', 'lost', { retry: 'Reconnect' })));
-    if (world.chance(failChance())) return void world.after(delay, lose);
-    const { kind } = request as UpstreamRequest;
-    const isIdle = kind === 'Next' && stream.index >= history.items.length;
-    world.after(isIdle ? 200 : delay, () => {
-      // A stream that was replaced meanwhile has nothing more to say.
-      if (kind === 'Next' && stream !== asked) lose();
-      else answered(ok(execute(request as UpstreamRequest)));
+    };
+    return {
+      call: (request, answered) => {
+        const upstreamRequest = request as UpstreamRequest;
+        const asked = stream;
+        const isLost = this.#weather.draw() !== 'fine';
+        const run = (): void => {
+          // A stream that was replaced meanwhile has nothing more to say.
+          const isReplaced = upstreamRequest.kind === 'Next' && stream !== asked;
+          if (isLost) leave();
+          answered(isLost || isReplaced ? failed(lost) : execute(upstreamRequest));
+        };
+        this.#world.after(this.#weather.delay(5), () => {
+          if (upstreamRequest.kind === 'Next' && asked !== null && !isLost) this.#wait(asked, run);
+          else run();
+        });
+      },
+      close: leave,
+    };
+  }
+
+  /** Ends every connection. */
+  cut(): void {
+    for (const stream of this.#streams) stream.isCut = true;
+    this.#streams.clear();
+  }
+
+  /** The server dies while a big transaction is written: it never happened. True when somebody had seen a part of it. */
+  crash(): boolean {
+    const open = [...this.#streams].find((one) => one.changeIndex > 0);
+    this.cut();
+    // Somebody else may have read all of it: then it was committed.
+    if (open === undefined || open.index * 10 < this.history.readTs) return false;
+    this.history.replaceFrom(open.index);
+    return true;
+  }
+
+  #check(request: Extract<UpstreamRequest, { kind: 'Check' }>): Outcome<UpstreamAnswer> {
+    const { startAt } = request;
+    const newest = positionAt(this.history.newestTs(this.#world.now));
+    const oldest = positionAt(this.history.purgedTs);
+    const start =
+      startAt.kind === 'position' ? startAt.position : startAt.kind === 'now' ? newest : oldest;
+    const trouble = this.#troubleAt(start.ts);
+    if (trouble !== null) return failed(trouble);
+    return ok({
+      kind: 'Checked',
+      flavor: 'workload',
+      version: '1',
+      serverId: 's',
+      start,
+      newest,
+      timeline: [],
+      warnings: [],
     });
-  };
-}
+  }
 
-function positionAt(ts: number): Position {
-  return { ts, gtid: `0-1-${ts / 10}` };
-}
+  #troubleAt(ts: number): Failure | null {
+    if (this.#weather.isDown)
+      return failure('SOURCE_UNREACHABLE', 'no answer', { retry: 'Reconnect' });
+    if (ts < this.history.purgedTs)
+      return failure('SOURCE_BINLOG_PURGED', `${ts} is no longer in the log`);
+    if (ts > this.history.newestTs(this.#world.now))
+      return failure('SOURCE_DIVERGED', `${ts} is not known to the server`);
+    return null;
+  }
 
-/** Some items, perhaps ending inside a transaction or before a DDL. */
-function next(world: World, history: History, stream: Stream): UpstreamAnswer {
-  const chunk: Chunk = { blocks: [], ddl: null };
-  const itemCountMax = 1 + world.pick(5);
-  let transactionCount = 0;
-  for (let i = 0; i < itemCountMax; i++) {
-    const item = history.items[stream.index];
-    if (item === undefined) break;
-    if (item.ddl !== null && !stream.isPastDdl) {
-      chunk.ddl = item.ddl;
-      stream.isPastDdl = true;
-      break;
+  /** Runs `run` when there is something to say. */
+  #wait(stream: Stream, run: () => void): void {
+    const item = this.history.items[stream.index];
+    const dueMs = (item?.atMs ?? Infinity) - this.#world.now;
+    if (dueMs <= 0) run();
+    else this.#world.after(Math.min(dueMs, heartbeatMs), run);
+  }
+
+  /** Some items, perhaps ending inside a transaction or before a DDL; none when the server is idle. */
+  #next(stream: Stream): UpstreamChunk {
+    const { history } = this;
+    const dice = this.#weather.dice;
+    const chunk: Chunk = { blocks: [], ddl: null };
+    const itemCountMax = 1 + dice.pick(this.#itemCountMax);
+    const count = history.countAt(this.#world.now);
+    let transactionCount = 0;
+    let rowsFollow = false;
+    for (let i = 0; i < itemCountMax && stream.index < count; i++) {
+      const item = history.items[stream.index]!;
+      if (item.ddl !== null && !stream.isPastDdl) {
+        chunk.ddl = item.ddl;
+        rowsFollow = item.changes.length > 0;
+        stream.isPastDdl = true;
+        break;
+      }
+      if (!this.#write(stream, item, chunk)) break;
+      stream.index++;
+      stream.isPastDdl = false;
+      stream.resolvedTs = item.ts;
+      transactionCount++;
     }
-    if (item.ddl === null && !write(world, stream, item, chunk)) break;
-    stream.index++;
-    stream.isPastDdl = false;
-    stream.resolvedTs = item.ts;
-    transactionCount++;
+    for (const writer of stream.writers.values()) flush(writer, chunk);
+    if (transactionCount === 0 && chunk.blocks.length === 0 && chunk.ddl === null)
+      this.#world.mark('upstream heartbeat');
+    history.readTs = Math.max(history.readTs, stream.resolvedTs);
+    return {
+      kind: 'Chunk',
+      blocks: chunk.blocks,
+      resolved: positionAt(stream.resolvedTs),
+      commitMs: epochMs + (history.items[stream.index - 1]?.atMs ?? 0),
+      ...(chunk.ddl === null ? {} : { ddl: chunk.ddl }),
+      ...(rowsFollow ? { rowsFollow } : {}),
+      byteCount: 100,
+      transactionCount,
+    };
   }
-  for (const writer of stream.writers.values()) flush(writer, chunk);
-  return {
-    kind: 'Chunk',
-    blocks: chunk.blocks,
-    resolved: positionAt(stream.resolvedTs),
-    commitMs: stream.resolvedTs,
-    ...(chunk.ddl === null ? {} : { ddl: chunk.ddl }),
-    byteCount: 100,
-    transactionCount,
-  };
+
+  /** Writes the rest of `item`; false when the chunk ends inside of it. */
+  #write(stream: Stream, item: Item, chunk: Chunk): boolean {
+    const dice = this.#weather.dice;
+    const isBig = item.changes.length >= bigRowCount;
+    while (stream.changeIndex < item.changes.length) {
+      if (isBig && dice.chance(0.15)) return false;
+      const at = stream.changeIndex++;
+      const change = item.changes[at]!;
+      const writer = stream.writer(change.span);
+      if (!item.changes.slice(0, at).some((other) => other.span === change.span))
+        writer.begin(item.ts, epochMs + item.atMs, positionAt(item.ts).gtid);
+      const { map, type, body } = rowsEventOf(change);
+      writer.rows(change.span, map, type, body);
+      if (isBig && dice.chance(0.2)) flush(writer, chunk);
+    }
+    for (const span of new Set(item.changes.map((change) => change.span)))
+      stream.writer(span).commit();
+    stream.changeIndex = 0;
+    return true;
+  }
 }
 
-/** Writes the rest of `item`; false when the chunk ends inside of it. */
-function write(world: World, stream: Stream, item: Item, chunk: Chunk): boolean {
-  const isBig = item.changes.length >= 8;
-  while (stream.changeIndex < item.changes.length) {
-    if (isBig && world.chance(0.15)) return false;
-    const at = stream.changeIndex++;
-    const { span, key, from } = item.changes[at]!;
-    const writer = stream.writer(span);
-    if (!item.changes.slice(0, at).some((change) => change.span === span))
-      writer.begin(item.ts, item.ts, `0-1-${item.ts / 10}`);
-    writer.rows(span, encoder.encode('tablemap'), 30, encoder.encode(`${key} ${from}`));
-    if (isBig && world.chance(0.2)) flush(writer, chunk);
-  }
-  for (const span of new Set(item.changes.map((change) => change.span)))
-    stream.writer(span).commit();
-  stream.changeIndex = 0;
-  return true;
-}
+const lost: Failure = failure('SOURCE_DISCONNECTED', 'lost', { retry: 'Reconnect' });
 
 function flush(writer: BlockWriter, chunk: Chunk): void {
   // An open transaction stays behind when complete ones come before it: take both.

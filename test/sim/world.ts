@@ -2,7 +2,8 @@
  * Virtual time and seeded chance: whatever happens in a simulation happens here, one thing after another, so that one seed
  * gives one history. Nothing waits for a real clock.
  */
-import { TestRandom } from '../fixtures/random.ts';
+import { Dice } from './dice.ts';
+import { Trace } from './trace.ts';
 
 interface Event {
   readonly at: number;
@@ -11,19 +12,30 @@ interface Event {
   dropped: boolean;
 }
 
-/** The clock, the dice and everything that is due. */
+/** The clock, the dice, the trace and everything that is due. */
 export class World {
-  readonly random: () => number;
+  readonly seed: number;
+  readonly trace = new Trace();
+  /** Named states that were reached (see marks.ts). */
+  readonly marks = new Set<string>();
+  /** What broke an invariant where nothing may be thrown; the run ends with it. */
+  violation: string | null = null;
   /** Things done so far. */
   stepCount = 0;
+  /**
+   * Set by a port whose inside is asynchronous code: awaited after every step, so that all its promises have gone as
+   * far as they can before virtual time goes on.
+   */
+  settle: (() => Promise<void>) | null = null;
+  readonly #dice = new Map<string, Dice>();
+  readonly #waiting = new Map<string, (() => void)[]>();
   #now = 0;
   #seq = 0;
   /** A binary heap by time, then by order of making. */
   readonly #events: Event[] = [];
 
   constructor(seed: number) {
-    const dice = new TestRandom(seed);
-    this.random = () => dice.below(2 ** 30) / 2 ** 30;
+    this.seed = seed;
   }
 
   /** Virtual milliseconds. */
@@ -31,14 +43,35 @@ export class World {
     return this.#now;
   }
 
-  /** True with this probability. */
-  chance(probability: number): boolean {
-    return this.random() < probability;
+  /** The stream of chance of this name. */
+  dice(name: string): Dice {
+    let dice = this.#dice.get(name);
+    if (dice === undefined) {
+      dice = new Dice(this.seed, name);
+      this.#dice.set(name, dice);
+    }
+    return dice;
   }
 
-  /** An integer from 0 to below `count`. */
-  pick(count: number): number {
-    return Math.floor(this.random() * count);
+  /** Says that a named state was reached. */
+  mark(name: string): void {
+    this.marks.add(name);
+    const waiting = this.#waiting.get(name);
+    if (waiting === undefined) return;
+    this.#waiting.delete(name);
+    for (const run of waiting) run();
+  }
+
+  /** Runs `run` when the mark is next reached. */
+  onNext(name: string, run: () => void): void {
+    const waiting = this.#waiting.get(name) ?? [];
+    this.#waiting.set(name, waiting);
+    waiting.push(run);
+  }
+
+  /** Ends the run with a broken invariant; the first one counts. */
+  violate(what: string): void {
+    this.violation ??= what;
   }
 
   /** Runs `run` after `afterMs`; the answer cancels it. */
@@ -48,15 +81,6 @@ export class World {
     this.#rise(this.#events.length - 1);
     return () => {
       event.dropped = true;
-    };
-  }
-
-  /** A one-way channel whose messages arrive in order, each after up to `delayMsMax`. */
-  channel(delayMsMax: number): (run: () => void) => void {
-    let lastAt = 0;
-    return (run) => {
-      lastAt = Math.max(lastAt, this.#now + this.random() * delayMsMax);
-      this.after(lastAt - this.#now, run);
     };
   }
 
@@ -71,6 +95,16 @@ export class World {
     return true;
   }
 
+  /** Runs until `done`, at most until virtual time `untilMs`; false when that was not enough. */
+  async run(done: () => boolean, untilMs: number): Promise<boolean> {
+    while (this.#now < untilMs && this.violation === null) {
+      if (done()) return true;
+      if (!this.step()) return done();
+      if (this.settle !== null) await this.settle();
+    }
+    return done();
+  }
+
   #take(): Event | undefined {
     const events = this.#events;
     const first = events[0];
@@ -79,9 +113,9 @@ export class World {
     events[0] = last;
     for (let i = 0; ;) {
       let least = i;
-      for (const child of [2 * i + 1, 2 * i + 2]) {
-        if (child < events.length && isBefore(events[child]!, events[least]!)) least = child;
-      }
+      const left = 2 * i + 1;
+      if (left < events.length && isBefore(events[left]!, events[least]!)) least = left;
+      if (left + 1 < events.length && isBefore(events[left + 1]!, events[least]!)) least = left + 1;
       if (least === i) return first;
       [events[i], events[least]] = [events[least]!, events[i]!];
       i = least;

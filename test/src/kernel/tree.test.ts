@@ -212,6 +212,19 @@ test('whoever asked for a child that never came up is told', () => {
   ]);
 });
 
+test('whoever asked for a child that was stopped before it was up is told of its end', () => {
+  const stage = new Stage(team('root', [cell('a'), pool]));
+  stage.boot();
+  stage.spawn('job:1');
+  const ref = stage.ref('root/pool/job:1');
+  stage.tree.request({ kind: 'StopCell', target: ref });
+  stage.tree.request({ kind: 'Started', ref });
+  stage.tree.request({ kind: 'Exited', ref, exit: { kind: 'shutdown' } });
+  assert.deepEqual(stage.signals, [
+    ['root/a', { kind: 'ChildRefused', id: 'job:1', exit: { kind: 'shutdown' } }],
+  ]);
+});
+
 test('a watcher hears of the end once, of its present life only, and at once when nobody is there', () => {
   const stage = new Stage(team('root', [cell('a'), pool]));
   stage.boot();

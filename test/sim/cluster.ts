@@ -1,0 +1,204 @@
+/** What a run consists of: the servers outside, and the process that replicates, life after life. */
+import { failed, failure, type Outcome } from '#src/base/failure.ts';
+import type { FailureCode } from '#src/base/failures.ts';
+import type { GateLife } from '#src/kernel/host.ts';
+import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
+import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import { History } from './history.ts';
+import { ModelDownstream } from './model-downstream.ts';
+import type { SimCase } from './sim-case.ts';
+import { assertApplied, type SimDownstream } from './sim-downstream.ts';
+import { SimCoordination } from './sim-coordination.ts';
+import { PortWeather, type LivingPort, type PortName } from './sim-port.ts';
+import { SimProcess, workThreads } from './sim-process.ts';
+import { simStore } from './sim-store.ts';
+import { SimUpstream } from './sim-upstream.ts';
+import { World } from './world.ts';
+
+const portNames: readonly PortName[] = ['upstream', 'sink', 'event-store', 'coordination'];
+
+/** See the top of this file. */
+export class Cluster {
+  readonly world: World;
+  readonly history: History;
+  readonly downstream: SimDownstream;
+  readonly upstream: SimUpstream;
+  readonly weather: Readonly<Record<PortName, PortWeather>>;
+  coordination: SimCoordination;
+  /** The process that should replicate; null between two lives. */
+  current: SimProcess | null = null;
+  /** Processes that were replaced while they slept. */
+  readonly zombies = new Set<SimProcess>();
+  /** Failures that what happened explains: a feed may end with them. */
+  readonly expected = new Set<FailureCode>();
+  /** False while somebody has asked the feed to stop. */
+  isWanted = true;
+  /** No more faults. */
+  isCalm = false;
+  /** The last process has shut down and shall not be followed. */
+  isEnding = false;
+  readonly #case: SimCase;
+  /** The newest value of each epoch. */
+  readonly #epochs = new Map<string, number>();
+  #lives = 0;
+
+  constructor(simCase: SimCase) {
+    this.#case = simCase;
+    const { options, seed, workload } = simCase;
+    const world = new World(seed);
+    this.world = world;
+    const weather = portNames.map((name) => [name, new PortWeather(world, name)]);
+    this.weather = Object.fromEntries(weather) as Record<PortName, PortWeather>;
+    this.coordination = new SimCoordination(world);
+    this.history = new History(workload);
+    this.downstream = new ModelDownstream(
+      world,
+      this.history,
+      this.weather.sink,
+      options.laneCount,
+    );
+    this.upstream = new SimUpstream(
+      world,
+      this.history,
+      this.weather.upstream,
+      options.chunkItemCount,
+    );
+  }
+
+  /** Stands for whoever runs the process: a feed that should run and does not is started again. */
+  tend(): void {
+    const { current } = this;
+    if (this.isWanted && current !== null && !current.isDead) {
+      const isOver = current.status?.state === 'stopped' || !current.hasFeed();
+      if (isOver) current.startChangefeed();
+    }
+    this.world.after(500, () => this.tend());
+  }
+
+  /** Starts the next life of the process. */
+  boot(): void {
+    const { options } = this.#case;
+    const name = `p${++this.#lives}`;
+    const { clockRate, clockError } = options;
+    const error = 1 + (this.world.dice(`clock ${name}`).next() * 2 - 1) * clockError;
+    const process: SimProcess = new SimProcess({
+      world: this.world,
+      name,
+      clockRate: clockRate * error,
+      linkDelayMs: options.linkDelayMs,
+      config: {
+        id: 'feed',
+        startAt: { kind: 'oldest' },
+        rules: ['*.*'],
+        untilCaughtUp: options.untilCaughtUp,
+        memoryQuota: options.memoryQuota,
+        workThreads,
+        stuckAfterMs: 3_600_000,
+      },
+      openPort: (self, thread, port, life) => this.#openPort(self, thread, port, life),
+      onStatus: (status) => this.#reported(status),
+      onOver: (over) => {
+        if (over.kind === 'gave-up') this.world.mark('process gave up');
+        this.kill(process);
+        if (this.isEnding) return;
+        if (this.current === process) this.bootAfter(50);
+      },
+    });
+    this.current = process;
+    process.start();
+  }
+
+  /** Starts the next life a little later. */
+  bootAfter(afterMs: number): void {
+    this.current = null;
+    this.world.after(afterMs, () => {
+      if (this.current === null) this.boot();
+    });
+  }
+
+  /** Ends a process. */
+  kill(process: SimProcess): void {
+    process.kill();
+    this.zombies.delete(process);
+  }
+
+  /** Good weather, everybody awake, one process. */
+  calm(): void {
+    this.isCalm = true;
+    this.isWanted = true;
+    for (const weather of Object.values(this.weather)) weather.clear();
+    for (const zombie of this.zombies) this.kill(zombie);
+    this.current?.wake();
+    if (this.current === null) this.boot();
+  }
+
+  /** The coordination store starts empty, as after the loss of its data: it knows no epoch any more. */
+  loseCoordination(): void {
+    this.coordination = new SimCoordination(this.world);
+    this.#epochs.clear();
+  }
+
+  #openPort(process: SimProcess, thread: string, name: string, life: GateLife): LivingPort {
+    switch (name) {
+      case 'upstream':
+        return this.upstream.port();
+      case 'sink': {
+        const mayWrite = (): boolean => process.mayWrite(life);
+        return this.downstream.open({ name: process.name, thread, mayWrite });
+      }
+      case 'event-store':
+        return simStore(this.world, this.weather['event-store']);
+      case 'coordination':
+        return this.#coordination();
+      default:
+        throw new Error(`no port ${name}`);
+    }
+  }
+
+  #coordination(): LivingPort {
+    const { world } = this;
+    const weather = this.weather.coordination;
+    const lost = failed(failure('COORDINATION_FAILED', '', { retry: 'Again' }));
+    return {
+      call: (request, answered) => {
+        const drawn = weather.draw();
+        const sentAtMs = world.now;
+        world.after(weather.delay(5), () => {
+          if (drawn === 'before') return answered(lost);
+          this.coordination.perform(request as CoordinationRequest, sentAtMs, (outcome) => {
+            this.#checkEpochs(request as CoordinationRequest, outcome);
+            world.after(weather.delay(5), () => answered(drawn === 'fine' ? outcome : lost));
+          });
+        });
+      },
+      close: () => {},
+    };
+  }
+
+  #reported(status: ChangefeedStatus): void {
+    const { state, failure: why } = status;
+    if (!this.history.isTruncated)
+      assertApplied(
+        this.history,
+        this.downstream.versions,
+        status.checkpoint?.ts ?? 0,
+        'a reported checkpoint',
+      );
+    if (state !== 'failed') return;
+    if (why === null || !this.expected.has(why.code))
+      this.world.violate(`the feed failed: ${why?.code} ${why?.message}`);
+    else this.world.mark(`failed ${why.code}`);
+  }
+
+  /** An epoch that was given is never given again, nor a lower one (I-6, spec/02 F1). */
+  #checkEpochs(request: CoordinationRequest, outcome: Outcome<CoordinationAnswer>): void {
+    if (request.kind !== 'Transact' || !outcome.ok || outcome.value.kind !== 'Transacted') return;
+    if (!outcome.value.succeeded) return this.world.mark('compare-and-swap lost');
+    for (const { key, value } of request.puts ?? []) {
+      if (!key.endsWith('/epoch')) continue;
+      const epoch = Number(value);
+      if (epoch <= (this.#epochs.get(key) ?? 0)) this.world.violate(`${key} fell to ${epoch}`);
+      this.#epochs.set(key, epoch);
+    }
+  }
+}

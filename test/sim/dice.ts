@@ -1,0 +1,59 @@
+/**
+ * Seeded chance in streams of their own: workload, faults, each link, each port. What one stream is asked does not change
+ * what another answers, so taking one fault away does not reshuffle the rest of a run.
+ */
+
+/** A hash of 32 bits over text and numbers. */
+export function hashOf(...parts: readonly (string | number)[]): number {
+  let hash = 0x811c_9dc5;
+  for (const part of parts) {
+    const text = String(part);
+    for (let i = 0; i < text.length; i++)
+      hash = Math.imul(hash ^ text.charCodeAt(i), 0x0100_0193) >>> 0;
+    hash = Math.imul(hash ^ 0xff, 0x0100_0193) >>> 0;
+  }
+  return hash;
+}
+
+/** One stream: the same name gives the same numbers. */
+export class Dice {
+  #state: number;
+
+  constructor(...name: readonly (string | number)[]) {
+    this.#state = hashOf(...name);
+  }
+
+  /** Uniform in [0, 1). */
+  readonly next = (): number => {
+    this.#state = (this.#state + 0x6d2b_79f5) >>> 0;
+    let mixed = this.#state;
+    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+
+  /** True with this probability. */
+  chance(probability: number): boolean {
+    return this.next() < probability;
+  }
+
+  /** An integer from 0 to below `count`. */
+  pick(count: number): number {
+    return Math.floor(this.next() * count);
+  }
+
+  /** An integer from `min` to `max`, both possible. */
+  between(min: number, max: number): number {
+    return min + this.pick(max - min + 1);
+  }
+
+  /** One of `values`, which is not empty. */
+  of<T>(values: readonly T[]): T {
+    return values[this.pick(values.length)]!;
+  }
+
+  /** Between 1 and `max`, each order of magnitude as likely as the others: most are small, some are not. */
+  magnitude(max: number): number {
+    return max ** this.next();
+  }
+}

@@ -1,0 +1,161 @@
+/** What goes wrong in a run, as an explicit schedule: drawn from the seed, made smaller by shrinking, kept in regression files. */
+import type { Dice } from './dice.ts';
+import type { PortName } from './sim-port.ts';
+import { gatePaths, threadNames } from './sim-process.ts';
+
+/** One fault. Times are virtual milliseconds. */
+export type Fault = {
+  /** When it happens, or from when on it waits for `on`. */
+  readonly atMs: number;
+  /** Happens this long after the mark of this name is next reached. */
+  readonly on?: string;
+  readonly delayMs?: number;
+} & FaultKind;
+
+/** The kinds of faults. */
+export type FaultKind =
+  /** A cell of a role ends as by a bug. */
+  | { readonly kind: 'crash'; readonly role: string; readonly pick: number }
+  /** A subtree is fenced; its next life begins `downMs` after the proof. */
+  | { readonly kind: 'fence'; readonly team: string; readonly downMs: number }
+  | { readonly kind: 'kill-thread'; readonly thread: string }
+  /** SIGKILL; the next life starts after `downMs`. */
+  | { readonly kind: 'kill-process'; readonly downMs: number }
+  | { readonly kind: 'pause-thread'; readonly thread: string; readonly forMs: number }
+  | { readonly kind: 'pause-process'; readonly forMs: number }
+  /** The process is paused and another one started elsewhere; the first wakes up and lives on beside it for a while. */
+  | { readonly kind: 'takeover'; readonly asleepMs: number; readonly awakeMs: number }
+  | {
+      readonly kind: 'slow-link';
+      readonly from: string;
+      readonly to: string;
+      readonly factor: number;
+      readonly forMs: number;
+    }
+  | {
+      readonly kind: 'port';
+      readonly port: PortName;
+      readonly how: 'before' | 'after' | 'late';
+      readonly chance: number;
+      readonly forMs: number;
+    }
+  | { readonly kind: 'port-down'; readonly port: PortName; readonly forMs: number }
+  | {
+      readonly kind: 'slow-port';
+      readonly port: PortName;
+      readonly factor: number;
+      readonly forMs: number;
+    }
+  | { readonly kind: 'sink-restart'; readonly downMs: number }
+  | { readonly kind: 'upstream-cut' }
+  /** Dies while it writes a large transaction, which never happened. */
+  | { readonly kind: 'upstream-crash' }
+  /** What the feed has saved as applied leaves the log. */
+  | { readonly kind: 'purge' }
+  /** Everything leaves the log. */
+  | { readonly kind: 'purge-all' }
+  /** The log ends before what was applied: the server was restored from an older state. */
+  | { readonly kind: 'lose-tail' }
+  /** The coordination store is restored from a backup, or starts empty. */
+  | { readonly kind: 'restore-coordination' }
+  | { readonly kind: 'stop-start'; readonly forMs: number };
+
+const roleNames = [
+  'dispatcher',
+  'dispatcher',
+  'dispatcher-manager',
+  'maintainer',
+  'log-puller',
+  'event-service',
+  'coordinator',
+];
+
+const ports: readonly PortName[] = ['upstream', 'sink', 'sink', 'event-store', 'coordination'];
+
+/** Moments at which a fault hurts most. */
+const moments = [
+  'maintainer ddl saving',
+  'maintainer ddl ddl',
+  'maintainer ddl grouping',
+  'maintainer raising',
+  'maintainer finishing',
+  'dispatcher raising',
+  'dispatcher recovering',
+  'large transaction staged',
+  'batch of several lanes',
+  'batch cut',
+  'store read',
+  'DDL ran',
+];
+
+type Draw = (dice: Dice) => FaultKind;
+
+const draws: Readonly<Record<FaultKind['kind'], Draw>> = {
+  crash: (dice) => ({ kind: 'crash', role: dice.of(roleNames), pick: dice.pick(8) }),
+  fence: (dice) => ({ kind: 'fence', team: dice.of(gatePaths), downMs: dice.magnitude(2_000) }),
+  'kill-thread': (dice) => ({ kind: 'kill-thread', thread: dice.of(threadNames.slice(1)) }),
+  'kill-process': (dice) => ({ kind: 'kill-process', downMs: dice.magnitude(3_000) }),
+  'pause-thread': (dice) => ({
+    kind: 'pause-thread',
+    thread: dice.of(threadNames),
+    forMs: dice.magnitude(8_000),
+  }),
+  'pause-process': (dice) => ({ kind: 'pause-process', forMs: dice.magnitude(15_000) }),
+  takeover: (dice) => ({
+    kind: 'takeover',
+    asleepMs: dice.magnitude(8_000),
+    awakeMs: dice.magnitude(2_000),
+  }),
+  'slow-link': (dice) => ({
+    kind: 'slow-link',
+    from: dice.of(threadNames),
+    to: dice.of(threadNames),
+    factor: dice.magnitude(200),
+    forMs: dice.magnitude(5_000),
+  }),
+  port: (dice) => ({
+    kind: 'port',
+    port: dice.of(ports),
+    how: dice.of(['before', 'after', 'late'] as const),
+    chance: 0.02 + dice.next() * 0.4,
+    forMs: dice.magnitude(4_000),
+  }),
+  'port-down': (dice) => ({
+    kind: 'port-down',
+    port: dice.of(ports),
+    forMs: dice.magnitude(4_000),
+  }),
+  'slow-port': (dice) => ({
+    kind: 'slow-port',
+    port: dice.of(ports),
+    factor: dice.magnitude(200),
+    forMs: dice.magnitude(4_000),
+  }),
+  'sink-restart': (dice) => ({ kind: 'sink-restart', downMs: dice.magnitude(2_000) }),
+  'upstream-cut': () => ({ kind: 'upstream-cut' }),
+  'upstream-crash': () => ({ kind: 'upstream-crash' }),
+  purge: () => ({ kind: 'purge' }),
+  'purge-all': () => ({ kind: 'purge-all' }),
+  'lose-tail': () => ({ kind: 'lose-tail' }),
+  'restore-coordination': () => ({ kind: 'restore-coordination' }),
+  'stop-start': (dice) => ({ kind: 'stop-start', forMs: dice.magnitude(4_000) }),
+};
+
+/** Kinds that end a feed in a failed state: few runs have them. */
+const final: readonly FaultKind['kind'][] = ['purge-all', 'lose-tail'];
+
+/** Draws the faults of one run: a few kinds, often few faults, sometimes many. */
+export function drawFaults(dice: Dice, safetyMs: number): Fault[] {
+  const kinds = (Object.keys(draws) as FaultKind['kind'][]).filter((kind) =>
+    dice.chance(final.includes(kind) ? 0.02 : 0.35),
+  );
+  if (kinds.length === 0) return [];
+  const count = Math.round(dice.magnitude(24));
+  const faults = Array.from({ length: count }, (): Fault => {
+    const kind = draws[dice.of(kinds)](dice);
+    const atMs = Math.round(dice.next() * safetyMs);
+    if (!dice.chance(0.3)) return { atMs, ...kind };
+    return { atMs, on: dice.of(moments), delayMs: dice.next() * 8, ...kind };
+  });
+  return faults.sort((a, b) => a.atMs - b.atMs);
+}

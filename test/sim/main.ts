@@ -1,0 +1,156 @@
+/**
+ * `npm run sim -- --seeds A..B [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]`: runs seeds of the
+ * simulator. Exit status 0 when all hold, 1 when one does not (or a mutant survives), 2 for wrong usage.
+ */
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { farm } from './farm.ts';
+import type { JobReply } from './job.ts';
+import { markSeedCount, missingMarks } from './marks.ts';
+import { mutantOf } from './mutate.ts';
+import { mutants } from './mutants.ts';
+
+interface Settings {
+  readonly from: number;
+  readonly to: number;
+  readonly jobs: number;
+  readonly mutant: string;
+  readonly allMutants: boolean;
+  readonly isAllTwice: boolean;
+  readonly showsMarks: boolean;
+}
+
+const usage =
+  'usage: npm run sim -- --seeds A..B [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]';
+/** A mutant must be found within this many seeds. */
+const mutantSeedCount = 300;
+/** Of the seeds of an ordinary run one in so many is run twice. */
+const twiceEvery = 20;
+/** A run with so many failing seeds ends. */
+const failureCountMax = 10;
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function settingsOf(args: readonly string[]): Settings {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      seeds: { type: 'string', default: '1..200' },
+      jobs: { type: 'string', default: String(availableParallelism()) },
+      mutant: { type: 'string', default: '' },
+      mutants: { type: 'boolean', default: false },
+      'check-determinism': { type: 'boolean', default: false },
+      marks: { type: 'boolean', default: false },
+    },
+  });
+  const range = /^(\d+)(?:\.\.(\d+))?$/.exec(values.seeds);
+  const from = Number(range?.[1]);
+  const to = Number(range?.[2] ?? range?.[1]);
+  const jobs = Number(values.jobs);
+  if (range === null || from > to) throw new Error(`--seeds ${values.seeds}: give A..B`);
+  if (!Number.isInteger(jobs) || jobs < 1) throw new Error(`--jobs ${values.jobs}: give a number`);
+  if (values.mutant !== '') mutantOf(values.mutant);
+  return {
+    from,
+    to,
+    jobs,
+    mutant: values.mutant,
+    allMutants: values.mutants,
+    isAllTwice: values['check-determinism'],
+    showsMarks: values.marks,
+  };
+}
+
+async function runSeeds(settings: Settings): Promise<boolean> {
+  const startedAt = performance.now();
+  const marks = new Map<string, number>();
+  const failed: JobReply[] = [];
+  let events = 0;
+  let virtualMs = 0;
+  let passed = 0;
+  const { from, to, jobs, mutant } = settings;
+  await farm({
+    from,
+    to,
+    jobs,
+    mutant,
+    twiceEvery: settings.isAllTwice ? 1 : twiceEvery,
+    failureCountMax,
+    onResult: (result) => {
+      events += result.events;
+      virtualMs += result.virtualMs;
+      for (const mark of result.marks) marks.set(mark, (marks.get(mark) ?? 0) + 1);
+      if (result.problem === null) passed++;
+      else {
+        failed.push(result);
+        print(failureText(result, mutant));
+      }
+    },
+  });
+  const seconds = (performance.now() - startedAt) / 1000;
+  const count = (value: number): string => Math.round(value).toLocaleString('en');
+  const hours = virtualMs / 3_600_000;
+  print(
+    `seeds ${from}..${to}: ${passed} passed, ${failed.length} failed in ${seconds.toFixed(1)} s; ` +
+      `${count(events)} events, ${count(events / seconds)} a second; ` +
+      `${hours.toFixed(2)} simulated hours, ${(hours / seconds).toFixed(3)} a second`,
+  );
+  const missing = missingMarks(new Set(marks.keys()));
+  if (settings.showsMarks)
+    for (const [name, runs] of [...marks].sort()) print(`${String(runs).padStart(8)}  ${name}`);
+  print(`marks: ${marks.size} reached, ${missing.length} of the needed ones not`);
+  const isLongEnough = to - from + 1 >= markSeedCount;
+  if (missing.length > 0 && isLongEnough) print(`never reached: ${missing.join(', ')}`);
+  return failed.length === 0 && (missing.length === 0 || !isLongEnough);
+}
+
+/** The problem, what led to it, and one line that runs it again. */
+function failureText(result: JobReply, mutant: string): string {
+  const again = `npm run sim -- --seeds ${result.seed}${mutant === '' ? '' : ` --mutant ${mutant}`}`;
+  return `seed ${result.seed} failed: ${result.problem}\n  again: ${again}`;
+}
+
+/** Seeds until the mutant is found; null when it survives. */
+async function seedsToKill(name: string, jobs: number): Promise<number | null> {
+  let first: number | null = null;
+  await farm({
+    from: 1,
+    to: mutantSeedCount,
+    jobs,
+    mutant: name,
+    twiceEvery: Infinity,
+    failureCountMax: 1,
+    onResult: ({ seed, problem }) => {
+      if (problem !== null) first = Math.min(first ?? Infinity, seed);
+    },
+  });
+  return first;
+}
+
+async function runMutants(settings: Settings): Promise<boolean> {
+  let survivors = 0;
+  for (const { name, why } of mutants) {
+    const seed = await seedsToKill(name, settings.jobs);
+    if (seed === null) survivors++;
+    const found = seed === null ? `survives ${mutantSeedCount} seeds` : `killed by seed ${seed}`;
+    print(`${name.padEnd(24)}${found.padEnd(24)}${why}`);
+  }
+  print(`${mutants.length - survivors} of ${mutants.length} mutants killed`);
+  return survivors === 0;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  let settings: Settings;
+  try {
+    settings = settingsOf(args);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
+    return 2;
+  }
+  const holds = settings.allMutants ? await runMutants(settings) : await runSeeds(settings);
+  return holds ? 0 : 1;
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,69 @@
+/**
+ * Mistakes that the simulator must find (RELIABILITY §2.5): each replaces one snippet of a production file while it is
+ * loaded. A snippet that is not there exactly once fails the run, so no mutant rots unseen.
+ */
+
+/** A mistake. */
+export interface Mutant {
+  readonly name: string;
+  /** What it breaks. */
+  readonly why: string;
+  /** From the root of the repository. */
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+
+/** The catalogue; names of RELIABILITY where it has them. */
+export const mutants: readonly Mutant[] = [
+  {
+    name: 'M4',
+    why: 'a dispatcher begins where it was told to, not where its slots stand when they are raised',
+    file: 'actors/dispatcher/dispatcher.ts',
+    find: 'const { startTs: afterTs, redoTs } = resumeOf(lanes, 0);',
+    replace: 'const afterTs = state.props.startTs; const { redoTs } = resumeOf(lanes, 0);',
+  },
+  {
+    name: 'M8',
+    why: 'the checkpoint advances when a batch is sent, before it is committed',
+    file: 'actors/dispatcher/dispatcher.ts',
+    find: "if (state.inFlight !== null || state.phase === 'raising') return [state, effects];",
+    replace:
+      "if (state.phase === 'raising') return [state, effects]; if (state.inFlight !== null) return report(state, effects);",
+  },
+  {
+    name: 'M9',
+    why: 'the event service keeps an incomplete group after a disconnect',
+    file: 'actors/event-service/event-service.ts',
+    find: "    case 'DiscardIncomplete':\n      discard(state, effects);",
+    replace: "    case 'DiscardIncomplete':\n      if (state.quota < 0) discard(state, effects);",
+  },
+  {
+    name: 'M11',
+    why: 'a dispatcher that is scheduled again keeps its token',
+    file: 'actors/maintainer/maintainer.ts',
+    find: 'token: props.epoch * tokenAssignments + ++assignmentSeq,',
+    replace: 'token: props.epoch * tokenAssignments + 1 + 0 * ++assignmentSeq,',
+  },
+  {
+    name: 'ddl-before-drain',
+    why: 'a DDL runs while what comes before it is still being applied',
+    file: 'actors/maintainer/maintainer.ts',
+    find: "phase.step === 'draining' && ts >= phase.resolved.ts",
+    replace: "phase.step === 'draining'",
+  },
+  {
+    name: 'epoch-kept',
+    why: 'a maintainer starts again under the epoch it had',
+    file: 'actors/coordinator/coordinator.ts',
+    find: 'const epoch = Math.max(current, feed.epochMin) + 1;',
+    replace: 'const epoch = Math.max(current, feed.epochMin, 1);',
+  },
+  {
+    name: 'replay-not-idempotent',
+    why: 'a batch that was cut is applied again as if nothing of it were there',
+    file: 'actors/dispatcher/dispatcher.ts',
+    find: 'idempotent: recovering,',
+    replace: 'idempotent: false && recovering,',
+  },
+];

@@ -1,0 +1,63 @@
+/** One run of the simulator as data: everything that is drawn from a seed, so that a failing one can be made smaller and kept. */
+import { Dice } from './dice.ts';
+import { drawFaults, type Fault } from './fault.ts';
+import { drawWorkload, type WorkItem } from './workload.ts';
+
+/** What differs from run to run beside workload and faults (swarm options). */
+export interface SimOptions {
+  /** Lanes of every span. */
+  readonly laneCount: number;
+  readonly memoryQuota: number;
+  /** How fast monotonic clocks run beside virtual time: a machine's error, or all timeouts scaled. */
+  readonly clockRate: number;
+  /** The clock of each next life differs by this share at most. */
+  readonly clockError: number;
+  readonly linkDelayMs: number;
+  /** Transactions of one chunk at most. */
+  readonly chunkItemCount: number;
+  /** The feed ends by itself when it has applied what was there at its start. */
+  readonly untilCaughtUp: boolean;
+  /** At the end the feed is stopped and the process shut down. */
+  readonly stopsAtEnd: boolean;
+  /** How long faults may happen. */
+  readonly safetyMs: number;
+}
+
+/** A run. */
+export interface SimCase {
+  readonly seed: number;
+  readonly options: SimOptions;
+  readonly workload: readonly WorkItem[];
+  readonly faults: readonly Fault[];
+}
+
+/** The run of a seed. */
+export function caseOf(seed: number): SimCase {
+  const dice = new Dice(seed, 'options');
+  const untilCaughtUp = dice.chance(0.2);
+  const safetyMs = Math.round(1_000 + dice.magnitude(12_000));
+  const options: SimOptions = {
+    laneCount: dice.between(1, 4),
+    // Half of the runs have so little memory that most events go by way of the store.
+    memoryQuota: dice.chance(0.5) ? 1 << dice.between(9, 12) : 8 << 20,
+    clockRate: dice.chance(0.6) ? 1 : 0.3 + dice.magnitude(8),
+    clockError: dice.of([0, 0.000_1, 0.001, 0.05]),
+    linkDelayMs: dice.of([0.5, 3, 3, 20]),
+    chunkItemCount: dice.between(1, 8),
+    untilCaughtUp,
+    stopsAtEnd: dice.chance(0.3),
+    safetyMs,
+  };
+  const workload = drawWorkload(new Dice(seed, 'workload'), {
+    itemCount: 10 + Math.round(dice.magnitude(150)),
+    tableCount: dice.between(1, 5),
+    keyCount: dice.between(1, 8),
+    ddlShare: dice.of([0, 0.03, 0.1]),
+    bigShare: dice.of([0, 0.1, 0.3]),
+    bigRows: 10 + Math.round(dice.magnitude(60)),
+    spreadMs: untilCaughtUp || dice.chance(0.3) ? 0 : safetyMs,
+    rowsFollow: dice.chance(0.3),
+  });
+  const faults = drawFaults(new Dice(seed, 'fault'), safetyMs);
+  return { seed, options, workload, faults };
+}

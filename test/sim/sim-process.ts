@@ -1,0 +1,375 @@
+/**
+ * One life of a process of Sluice in virtual time: the real plan, tree, shells and actors over simulated threads and
+ * ports. Links between threads, control calls and tree reports each keep their own order and overtake each other, as
+ * they do for real.
+ */
+import { plan } from '#actors/plan.ts';
+import { roles } from '#actors/roles.ts';
+import { assert, must } from '#src/base/assert.ts';
+import { ok } from '#src/base/failure.ts';
+import type { GateLife, TreeRequest } from '#src/kernel/host.ts';
+import type { CellOverview } from '#src/kernel/shell.ts';
+import { gatesOf } from '#src/kernel/plan.ts';
+import { Tree, type TreeOver } from '#src/kernel/tree.ts';
+import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
+import { perform, type ThreadCommand } from '#workers/control.ts';
+import type { Dice } from './dice.ts';
+import { observed } from './observe.ts';
+import { overTheWire, SimLink } from './sim-link.ts';
+import type { LivingPort } from './sim-port.ts';
+import { SimThread } from './sim-thread.ts';
+import type { World } from './world.ts';
+
+/** What a process is started with. */
+export interface SimProcessParts {
+  readonly world: World;
+  /** Unique among all lives of a run. */
+  readonly name: string;
+  readonly config: ChangefeedConfig;
+  readonly clockRate: number;
+  readonly linkDelayMs: number;
+  /** Opens a port of one thread; `report` is the process's own. */
+  readonly openPort: (
+    process: SimProcess,
+    thread: string,
+    name: string,
+    life: GateLife,
+  ) => LivingPort;
+  readonly onStatus: (status: ChangefeedStatus) => void;
+  /** The tree is over: the process ends. */
+  readonly onOver: (over: TreeOver) => void;
+}
+
+/** Work threads of every process. */
+export const workThreads = ['work-1', 'work-2'];
+
+/** Teams that can be fenced, by the number of their gate. */
+export const gatePaths = gatesOf(plan);
+
+/** Dead threads within the period above which the process gives up (RELIABILITY I-31). */
+const lossCountMax = 5;
+const lossPeriodMs = 60_000;
+/** A thread is up again after this time at most. */
+const threadStartMs = 40;
+/** A thread that has not confirmed a fence by then is terminated (DESIGN §5). */
+const confirmWithinMs = 50;
+
+/** All threads of every process. */
+export const threadNames = ['main', 'ingest', ...workThreads];
+
+/** See the top of this file. */
+export class SimProcess {
+  readonly name: string;
+  readonly threads = new Map<string, SimThread>();
+  status: ChangefeedStatus | null = null;
+  #isDead = false;
+  readonly #fences = new Int32Array(gatePaths.length);
+  readonly #generations = new Int32Array(gatePaths.length);
+  /** Cells of fenced lives, as path and incarnation: none of them may receive anything. */
+  readonly #fencedCells = new Set<string>();
+  readonly #losses: number[] = [];
+  #threadLives = 0;
+  readonly #parts: SimProcessParts;
+  readonly #tree: Tree;
+  readonly #links = new Map<string, SimLink>();
+
+  constructor(parts: SimProcessParts) {
+    this.#parts = parts;
+    this.name = parts.name;
+    for (const name of threadNames) this.threads.set(name, this.#thread(name));
+    this.#tree = this.#makeTree();
+  }
+
+  get isDead(): boolean {
+    return this.#isDead;
+  }
+
+  /** Boots the tree and starts the changefeed. */
+  start(): void {
+    this.#tree.boot(() => this.startChangefeed());
+  }
+
+  /** Tells the coordinator to start the changefeed; it may run already. */
+  startChangefeed(): void {
+    this.#tell({ kind: 'StartChangefeed', config: this.#parts.config });
+  }
+
+  /** Asks the changefeed to stop. */
+  stopChangefeed(): void {
+    this.#tell({ kind: 'StopChangefeed', id: this.#parts.config.id });
+  }
+
+  /** Asks the whole tree to stop. */
+  shutdown(): void {
+    this.#tree.shutdown();
+  }
+
+  /** The process is gone, with everything that only it knew. */
+  kill(): void {
+    this.#isDead = true;
+    for (const thread of this.threads.values()) thread.die();
+  }
+
+  /** Nothing of it runs until `resume`. */
+  pause(): void {
+    for (const thread of this.threads.values()) thread.pause();
+  }
+
+  resume(): void {
+    for (const thread of this.threads.values()) thread.resume();
+  }
+
+  /** Ends every pause. */
+  wake(): void {
+    for (const thread of this.threads.values()) thread.wake();
+  }
+
+  /** A thread dies; main learns of it a little later, and starts it again. */
+  killThread(name: string): void {
+    const thread = must(this.threads.get(name), name);
+    if (thread.isDead || this.#isDead) return;
+    thread.die();
+    this.#parts.world.mark('thread lost');
+    this.#parts.world.after(1, () => this.#main.enter(() => this.#threadLost(name)));
+  }
+
+  /**
+   * Fences a subtree: from here on nothing of it is delivered or submitted. `proven` is called once every thread has
+   * swept, or is gone.
+   */
+  fence(team: string, proven: () => void): void {
+    const { world } = this.#parts;
+    for (const cell of this.overview()) {
+      if (cell.path.startsWith(`${team}/`)) this.#fencedCells.add(cellName(cell));
+    }
+    for (const [gate, path] of gatePaths.entries()) {
+      if (path === team || path.startsWith(`${team}/`))
+        this.#fences[gate] = this.#generations[gate]!;
+    }
+    world.mark(`fence ${team}`);
+    const open = new Set(this.threads.values());
+    const sweep = (thread: SimThread): void => {
+      thread.shell.sweep();
+      if (thread === this.#main) this.#tree.fenced(this.#fences);
+      open.delete(thread);
+    };
+    for (const thread of open)
+      world.after(this.#fenceDice.next(), () => thread.enter(() => sweep(thread)));
+    const prove = (): void => {
+      for (const thread of open) {
+        if (thread === this.#main) continue;
+        this.killThread(thread.name);
+        open.delete(thread);
+      }
+      // A main that sleeps proves nothing: whoever asks waits.
+      this.#main.enter(() => {
+        if (!this.#isDead) proven();
+      });
+    };
+    world.after(confirmWithinMs, prove);
+  }
+
+  /** Begins the next life of a fenced team, whose fence is proven; nothing when it lives already. */
+  revive(team: string): void {
+    const gate = gatePaths.indexOf(team);
+    assert(gate >= 0, `${team} has no gate`);
+    if (this.#isDead || this.#fences[gate]! < this.#generations[gate]!) return;
+    // A subtree of a fenced one comes back with it.
+    if (team !== plan.id && this.#fences[0]! >= this.#generations[0]!) return;
+    this.#tree.revive(team);
+  }
+
+  /** Whether the cell belongs to a life that was fenced. */
+  isFenced(cell: { readonly path: string; readonly incarnation: number }): boolean {
+    return this.#fencedCells.has(cellName(cell));
+  }
+
+  /** Ends a cell of a role as a fault would; `pick` chooses among them. False when none runs. */
+  crash(role: string, pick: number): boolean {
+    const cells = [...this.threads.values()]
+      .filter((thread) => !thread.isDead && !thread.isPaused)
+      .flatMap(({ shell }) => shell.overview().map((cell) => ({ shell, cell })))
+      .filter(({ cell }) => cell.role === role);
+    const victim = cells[pick % Math.max(1, cells.length)];
+    if (victim === undefined) return false;
+    const { path, thread, incarnation } = victim.cell;
+    const exit = { kind: 'fault', message: crashText, stack: '' } as const;
+    victim.shell.kill({ path, thread, incarnation }, exit);
+    return true;
+  }
+
+  /** Whether a life of a subtree may still submit: asked immediately before anything is sent. */
+  mayWrite(life: GateLife): boolean {
+    return this.#fences[life.gate]! < life.generation;
+  }
+
+  /** True when a cell of the role is in this phase or stage. */
+  isDoing(role: string, phase: string): boolean {
+    return this.overview().some(
+      (cell) => cell.role === role && (cell.state['phase'] ?? cell.state['stage']) === phase,
+    );
+  }
+
+  /** False when the coordinator has started again and knows of none. */
+  hasFeed(): boolean {
+    const coordinator = this.#main.shell.overview().find((cell) => cell.role === 'coordinator');
+    const feeds = coordinator?.state['changefeeds'] as readonly unknown[] | undefined;
+    return feeds !== undefined && feeds.length > 0;
+  }
+
+  /** Multiplies the delay of everything sent from one thread to another. */
+  slowLink(from: string, to: string, factor: number): void {
+    this.#link(`${from} ${to}`).slow = factor;
+  }
+
+  /** Pictures of all cells. */
+  overview(): readonly CellOverview[] {
+    return [...this.threads.values()]
+      .filter((thread) => !thread.isDead)
+      .flatMap(({ shell }) => shell.overview());
+  }
+
+  get #fenceDice(): Dice {
+    return this.#parts.world.dice(`threads ${this.name}`);
+  }
+
+  get #main(): SimThread {
+    return must(this.threads.get('main'), 'main');
+  }
+
+  #link(name: string): SimLink {
+    let link = this.#links.get(name);
+    if (link === undefined) {
+      const { world, linkDelayMs } = this.#parts;
+      link = new SimLink(world, world.dice(`link ${this.name} ${name}`), linkDelayMs);
+      this.#links.set(name, link);
+    }
+    return link;
+  }
+
+  #makeTree(): Tree {
+    const { world, clockRate } = this.#parts;
+    const command = (name: string, what: ThreadCommand): void => {
+      const thread = must(this.threads.get(name), name);
+      this.#link(`control ${name}`).send(() =>
+        thread.enter(() => perform(thread.shell, what, (request) => this.#request(name, request))),
+      );
+    };
+    return new Tree(plan, {
+      now: () => world.now * clockRate,
+      random: world.dice(`tree ${this.name}`).next,
+      timer: (afterMs, due) => this.#main.timer(afterMs, due),
+      begin: (gate) => {
+        const generation = Math.max(this.#generations[gate]!, this.#fences[gate]!) + 1;
+        this.#generations[gate] = generation;
+        return generation;
+      },
+      workThreads,
+      props: (path) => this.#propsOf(path),
+      start: (start) => command(start.ref.thread, { kind: 'Start', start }),
+      stop: (ref) => command(ref.thread, { kind: 'Stop', ref }),
+      kill: (ref) => command(ref.thread, { kind: 'Kill', ref }),
+      signal: (to, signal) => command(to.thread, { kind: 'Signal', to, signal }),
+      log: (_level, event, detail) => this.#supervised(event, detail),
+      over: (over) => {
+        if (!this.#isDead) this.#parts.onOver(over);
+      },
+    });
+  }
+
+  #supervised(event: string, detail: Readonly<Record<string, string | number>>): void {
+    const { world } = this.#parts;
+    const reason = String(detail['reason'] ?? '');
+    world.trace.note(world.now, `${this.name} tree`, event, 0);
+    if (reason.startsWith('fault') && !reason.endsWith(crashText))
+      world.violate(`${String(detail['offender'])} ended with ${reason}`);
+    if (event === 'cell-killed') world.mark('cell killed for being slow');
+  }
+
+  /** After too many losses the process gives up; else the thread starts anew, and its cells by the ordinary rules. */
+  #threadLost(name: string): void {
+    const { world } = this.#parts;
+    this.#losses.push(world.now);
+    if (this.#losses.filter((at) => world.now - at < lossPeriodMs).length > lossCountMax) {
+      const context = 'intensity exceeded';
+      const reason = 'killed by the simulation';
+      this.#tree.giveUp({ supervisor: 'threads', context, reason, offender: name });
+    } else {
+      const thread = this.#thread(name);
+      this.threads.set(name, thread);
+      // What it is told waits in its ports until it is up.
+      thread.pause();
+      world.after(this.#fenceDice.next() * threadStartMs, () => thread.resume());
+    }
+    this.#tree.threadLost(name);
+  }
+
+  #request(from: string, request: TreeRequest): void {
+    if (from === 'main') this.#tree.request(request);
+    else
+      this.#link(`reports ${from}`).send(() => this.#main.enter(() => this.#tree.request(request)));
+  }
+
+  #thread(name: string): SimThread {
+    const { world, clockRate } = this.#parts;
+    const life = `${this.name} ${name} ${++this.#threadLives}`;
+    return new SimThread({
+      world,
+      name,
+      dice: world.dice(`thread ${life}`),
+      roles: observed(world, roles, this),
+      fences: this.#fences,
+      openPort: (port, life) =>
+        port === 'report' ? this.#report() : this.#parts.openPort(this, name, port, life),
+      clockRate,
+      post: (envelope) => {
+        const to = must(this.threads.get(envelope.to.thread), envelope.to.thread);
+        const arrived = overTheWire(envelope);
+        this.#link(`${name} ${to.name}`).send(() => to.enter(() => to.shell.deliver(arrived)));
+      },
+      tree: (request) => this.#request(name, request),
+      log: (_level, event) => {
+        world.mark(`log ${event}`);
+      },
+    });
+  }
+
+  #report(): LivingPort {
+    const { world } = this.#parts;
+    return {
+      call: (request, answered) => {
+        const { status } = request as unknown as { readonly status: ChangefeedStatus };
+        this.status = status;
+        this.#parts.onStatus(status);
+        world.after(0, () => answered(ok({ kind: 'Reported' })));
+      },
+      close: () => {},
+    };
+  }
+
+  #propsOf(path: string): unknown {
+    const logPuller = this.#tree.refOf('capture/source/log-puller');
+    const eventService = this.#tree.refOf('capture/source/event-service');
+    switch (path) {
+      case 'capture/source/log-puller':
+        return { eventService };
+      case 'capture/source/event-service':
+        return { logPuller, storeBytesMax: 1 << 20 };
+      default:
+        return { clusterId: 'c', logPuller, eventService, workThreads };
+    }
+  }
+
+  #tell(message: CoordinatorMessage): void {
+    const to = this.#tree.refOf('capture/control/coordinator');
+    const from = { path: 'outside', thread: 'main', incarnation: 1 };
+    this.#main.enter(() => this.#main.shell.deliver({ to, from, epoch: 0, seq: 0, message }));
+  }
+}
+
+const crashText = 'crashed by the simulation';
+
+function cellName(cell: { readonly path: string; readonly incarnation: number }): string {
+  return `${cell.path} ${cell.incarnation}`;
+}
