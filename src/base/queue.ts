@@ -1,31 +1,34 @@
-/** A first-in first-out queue with O(1) push and shift; the holder states and checks its bound. */
+const smallCapacity = 16;
+/** An empty queue gives back more than this. */
+const keptCapacity = 4_096;
+
+/** A first-in first-out queue with O(1) push and shift, in a ring; the holder states and checks its bound. */
 export class Queue<T> {
-  #items: (T | undefined)[] = [];
+  /** Its length is a power of two. */
+  #items: (T | undefined)[] = emptyRing(smallCapacity);
   #head = 0;
+  #length = 0;
 
   /** Items waiting. */
   get length(): number {
-    return this.#items.length - this.#head;
+    return this.#length;
   }
 
   /** Appends. */
   push(item: T): void {
-    this.#items.push(item);
+    if (this.#length === this.#items.length) this.#grow();
+    this.#items[(this.#head + this.#length) & (this.#items.length - 1)] = item;
+    this.#length++;
   }
 
   /** Takes the oldest, or undefined when empty. */
   shift(): T | undefined {
-    if (this.#head === this.#items.length) return undefined;
+    if (this.#length === 0) return undefined;
     const item = this.#items[this.#head];
-    this.#items[this.#head++] = undefined;
-    // Compact once half is dead, so that memory follows the number of live items.
-    if (this.#head > 512 && this.#head * 2 > this.#items.length) {
-      this.#items = this.#items.slice(this.#head);
-      this.#head = 0;
-    } else if (this.#head === this.#items.length) {
-      this.#items.length = 0;
-      this.#head = 0;
-    }
+    this.#items[this.#head] = undefined;
+    this.#head = (this.#head + 1) & (this.#items.length - 1);
+    this.#length--;
+    if (this.#length === 0 && this.#items.length > keptCapacity) this.clear();
     return item;
   }
 
@@ -36,12 +39,26 @@ export class Queue<T> {
 
   /** Drops everything. */
   clear(): void {
-    this.#items.length = 0;
+    if (this.#length === 0 && this.#items.length <= keptCapacity) return;
+    this.#items = emptyRing(smallCapacity);
     this.#head = 0;
+    this.#length = 0;
   }
 
   /** Oldest first. */
   *[Symbol.iterator](): IterableIterator<T> {
-    for (let i = this.#head; i < this.#items.length; i++) yield this.#items[i] as T;
+    const mask = this.#items.length - 1;
+    for (let i = 0; i < this.#length; i++) yield this.#items[(this.#head + i) & mask] as T;
   }
+
+  #grow(): void {
+    const items = [...this] as (T | undefined)[];
+    while (items.length < this.#length * 2) items.push(undefined);
+    this.#items = items;
+    this.#head = 0;
+  }
+}
+
+function emptyRing<T>(capacity: number): (T | undefined)[] {
+  return Array.from({ length: capacity }, () => undefined);
 }

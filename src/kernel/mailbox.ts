@@ -1,11 +1,6 @@
 import { Queue } from '../base/queue.ts';
 import type { Envelope, Signal } from './message.ts';
 
-/** What a mailbox hands out: a signal, or an envelope. */
-export type Mail =
-  | { readonly lane: 'signal'; readonly signal: Signal }
-  | { readonly lane: 'message'; readonly envelope: Envelope };
-
 /**
  * Two lanes: signals overtake messages. The message lane is bounded by `limit`; a full one refuses (the sender's protocol
  * credit keeps this from happening, DESIGN §6). The signal lane holds at most a few per child and watch.
@@ -36,12 +31,14 @@ export class Mailbox {
     this.#signals.push(signal);
   }
 
-  /** The next mail, signals first. */
-  shift(): Mail | undefined {
-    const signal = this.#signals.shift();
-    if (signal !== undefined) return { lane: 'signal', signal };
-    const envelope = this.#envelopes.shift();
-    return envelope === undefined ? undefined : { lane: 'message', envelope };
+  /** The next signal: taken before any envelope. */
+  takeSignal(): Signal | undefined {
+    return this.#signals.shift();
+  }
+
+  /** The next envelope; the caller has taken every signal. */
+  takeEnvelope(): Envelope | undefined {
+    return this.#envelopes.shift();
   }
 
   /** Drops everything, when the cell is dead. */

@@ -67,7 +67,7 @@ export class Shell {
     const cell = new Cell(start, role, this.#host);
     this.#cells.set(start.ref.path, cell);
     this.#host.tree({ kind: 'Started', ref: cell.ref });
-    this.#step(cell, null, () => role.behaviour.init(start.props, cell.env));
+    this.#step(cell, () => role.behaviour.init(start.props, cell.env));
   }
 
   /**
@@ -182,19 +182,18 @@ export class Shell {
 
   #takeMail(cell: Cell): void {
     if (this.#isFenced(cell.life)) return this.sweep();
-    const mail = cell.mailbox.shift();
-    if (mail === undefined) return;
+    const signal = cell.mailbox.takeSignal();
+    if (signal !== undefined) return this.#takeSignal(cell, signal);
+    const envelope = cell.mailbox.takeEnvelope();
+    if (envelope === undefined) return;
+    if (envelope.from === cell.ref || this.#passesDoor(cell, envelope)) this.#step(cell, envelope);
+  }
+
+  #takeSignal(cell: Cell, signal: Signal): void {
     const { behaviour } = cell.role;
-    if (mail.lane === 'signal') {
-      const { signal } = mail;
-      if (behaviour.signal !== undefined) {
-        this.#step(cell, null, () => behaviour.signal!(cell.state, signal, cell.env));
-      } else if (signal.kind === 'StopAsked') this.#end(cell, { kind: 'shutdown' });
-      return;
-    }
-    const { envelope } = mail;
-    if (envelope.from !== cell.ref && !this.#passesDoor(cell, envelope)) return;
-    this.#step(cell, envelope, () => behaviour.receive(cell.state, envelope.message, cell.env));
+    if (behaviour.signal !== undefined) {
+      this.#step(cell, () => behaviour.signal!(cell.state, signal, cell.env));
+    } else if (signal.kind === 'StopAsked') this.#end(cell, { kind: 'shutdown' });
   }
 
   #passesDoor(cell: Cell, envelope: Envelope): boolean {
@@ -231,13 +230,18 @@ export class Shell {
     this.#send(cell, request.from, request.epoch, answer);
   }
 
-  #step(cell: Cell, envelope: Envelope | null, run: () => Step<unknown>): void {
+  /** Receives an envelope, or does what else a behaviour answers with a step. An envelope costs no closure. */
+  #step(cell: Cell, work: Envelope | (() => Step<unknown>)): void {
+    const envelope = typeof work === 'function' ? null : work;
     this.#current = envelope;
-    cell.env.from = envelope?.from ?? cell.ref;
+    cell.env.from = envelope === null ? cell.ref : envelope.from;
     try {
-      const [state, effects] = run();
-      cell.state = state;
-      for (const effect of effects) {
+      const step =
+        typeof work === 'function'
+          ? work()
+          : cell.role.behaviour.receive(cell.state, work.message, cell.env);
+      cell.state = step[0];
+      for (const effect of step[1]) {
         if (!cell.alive || this.#isFenced(cell.life)) break;
         this.#perform(cell, effect);
       }

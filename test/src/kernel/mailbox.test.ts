@@ -15,12 +15,10 @@ test('signals overtake messages, each lane keeps its order', () => {
   mailbox.push(envelope(2));
   mailbox.pushSignal({ kind: 'StopAsked' });
   assert.equal(mailbox.depth, 3);
-  assert.equal(mailbox.shift()?.lane, 'signal');
-  for (const seq of [1, 2]) {
-    const mail = mailbox.shift();
-    assert.equal(mail?.lane === 'message' && mail.envelope.seq, seq);
-  }
-  assert.equal(mailbox.shift(), undefined);
+  assert.equal(mailbox.takeSignal()?.kind, 'StopAsked');
+  assert.equal(mailbox.takeSignal(), undefined);
+  for (const seq of [1, 2]) assert.equal(mailbox.takeEnvelope()?.seq, seq);
+  assert.equal(mailbox.takeEnvelope(), undefined);
 });
 
 test('the message lane refuses above its limit, the signal lane never', () => {
