@@ -1,9 +1,8 @@
 /** Which adapter stands behind which port, by URI scheme. The only file where the process meets its adapters. */
 import { join } from 'node:path';
-import { fail, FailureError } from '#src/base/failure.ts';
+import { fail, failed, FailureError } from '#src/base/failure.ts';
 import { openBlackholeSink } from '#src/adapters/blackhole-sink/blackhole-sink.ts';
 import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
-import { openEtcdCoordination } from '#src/adapters/etcd-coordination/etcd-coordination.ts';
 import { openLmdbEventStore } from '#src/adapters/lmdb-event-store/lmdb-event-store.ts';
 import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
@@ -55,10 +54,31 @@ const allGates: readonly number[] = Array.from({ length: gateCountMax }, (_, gat
 /** etcd in a cluster; else the process's own store, of which there may be one instance a process. */
 function openCoordination(settings: CaptureSettings): CoordinationPort {
   const { cluster, isTemporary, dataDirectory } = settings;
-  if (cluster !== undefined) return openEtcdCoordination({ urls: cluster.etcdUrls });
+  if (cluster !== undefined) return openEtcdLater(cluster.etcdUrls);
   return openEmbeddedCoordination({
     directory: isTemporary ? null : join(dataDirectory, 'coordination'),
   });
+}
+
+/** The client of etcd, loaded at its first call: it takes 60 MiB of each thread that has it, and few threads call it. */
+function openEtcdLater(urls: string): CoordinationPort {
+  let opened: Promise<CoordinationPort> | undefined;
+  const open = async (): Promise<CoordinationPort> => {
+    const { openEtcdCoordination } =
+      await import('#src/adapters/etcd-coordination/etcd-coordination.ts');
+    return openEtcdCoordination({ urls });
+  };
+  return {
+    call: async (request) => {
+      try {
+        return await (await (opened ??= open())).call(request);
+      } catch (error) {
+        if (error instanceof FailureError) return failed(error.failure);
+        throw error;
+      }
+    },
+    close: async () => (await opened?.catch(() => undefined))?.close(),
+  };
 }
 
 const upstreamSchemes = ['mysql', 'mariadb', 'workload'];
