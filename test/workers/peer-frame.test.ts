@@ -68,20 +68,18 @@ test('any bytes give envelopes or PEER_FRAME_CORRUPT', () => {
 });
 
 test('lengths that lie are refused without reserving what they claim', () => {
+  const short = 'it is shorter than its lengths say';
   const claims: readonly (readonly [frame: readonly number[], why: string])[] = [
-    [[0, 0, 0], 'it ends within a length'],
-    [[0xff, 0xff, 0xff, 0xff, 1], 'an envelope is longer than the frame'],
-    // An array of 2^32 - 1 elements, a map of as many, a text of 2 GB.
-    [[0, 0, 0, 5, 0xdd, 0xff, 0xff, 0xff, 0xff], 'an envelope cannot be decoded'],
-    [[0, 0, 0, 5, 0xdf, 0xff, 0xff, 0xff, 0xff], 'an envelope cannot be decoded'],
-    [[0, 0, 0, 5, 0xdb, 0x7f, 0xff, 0xff, 0xff], 'an envelope cannot be decoded'],
-    [[0, 0, 0, 0], 'an envelope cannot be decoded'],
+    [[0, 0, 0], short],
+    [[0xff, 0xff, 0xff, 0xff, 1], short],
+    [[0, 0, 0, 1, 0], short],
+    [[0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff], short],
+    [[0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff], short],
   ];
   for (const [frame, why] of claims) {
     const decoded = decodeFrame(new Uint8Array(frame), 'b');
     assert.equal(decoded.ok ? '' : decoded.failure.message, `a frame of another node: ${why}`);
   }
-  const nested = new Uint8Array(4 + 1_000_000).fill(0x91);
-  nested.set([0x00, 0x0f, 0x42, 0x40]);
-  assert.equal(decodeFrame(nested, 'b').ok, false);
+  // An empty batch is one without envelopes.
+  assert.deepEqual(decodeFrame(new Uint8Array(8), 'b'), { ok: true, value: [] });
 });
