@@ -1,27 +1,13 @@
 /** Cascading foreign keys on real servers: MariaDB does not log what they change, so they must run again downstream. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { groupSpan } from '#src/model/span.ts';
 import { startMariadb } from '#test/servers/mariadb.ts';
+import { usePair } from './pair.ts';
 import { loggedBlocks } from './logged-blocks.ts';
-import { Downstream, tableContent } from './replay.ts';
+import { tableContent } from './replay.ts';
 
-import type { MariadbServer } from '#test/servers/mariadb.ts';
-
-let upstream: MariadbServer;
-let server: MariadbServer;
-let downstream: Downstream;
-
-before(async () => {
-  upstream = await startMariadb();
-  server = await startMariadb();
-  downstream = await Downstream.open(server);
-});
-
-after(async () => {
-  await downstream.close();
-  await Promise.all([upstream.stop(), server.stop()]);
-});
+const pair = usePair(startMariadb);
 
 const tables = `
   CREATE TABLE parent (id INT PRIMARY KEY, name VARCHAR(20));
@@ -38,33 +24,36 @@ const tree = groupSpan([{ schema: 'shop', table: 'tree' }]);
 
 describe('tables tied by cascading foreign keys', () => {
   it('form one span, and tables with restricting ones do not', async () => {
-    for (const side of [upstream, server])
+    for (const side of [pair.upstream, pair.server])
       await side.script(`CREATE DATABASE shop; USE shop; ${tables}`);
-    assert.deepEqual(await downstream.catalog.groups(['shop.*']), {
+    assert.deepEqual(await pair.downstream.catalog.groups(['shop.*']), {
       'shop.parent': group,
       'shop.child': group,
       'shop.grandchild': group,
       'shop.tree': tree,
     });
-    assert.deepEqual(await downstream.catalog.groups(['shop.alone', 'shop.plain']), {});
+    assert.deepEqual(await pair.downstream.catalog.groups(['shop.alone', 'shop.plain']), {});
   });
 
   it('are refused when the rules leave the parent out', async () => {
     await assert.rejects(
-      downstream.catalog.groups(['shop.*', '!shop.parent']),
+      pair.downstream.catalog.groups(['shop.*', '!shop.parent']),
       /SINK_UNSUPPORTED: shop\.child .* shop\.parent/,
     );
   });
 
   it('are refused when they come apart', async () => {
-    await upstream.script('USE shop; INSERT INTO tree VALUES (-1, NULL)');
-    await upstream.query('FLUSH BINARY LOGS');
-    const blocks = loggedBlocks(upstream.dataDirectory, 'shop').get('shop.tree')!;
-    await assert.rejects(downstream.replay('shop.tree', blocks), /SINK_UNSUPPORTED: shop\.tree/);
+    await pair.upstream.script('USE shop; INSERT INTO tree VALUES (-1, NULL)');
+    await pair.upstream.query('FLUSH BINARY LOGS');
+    const blocks = loggedBlocks(pair.upstream.dataDirectory, 'shop').get('shop.tree')!;
+    await assert.rejects(
+      pair.downstream.replay('shop.tree', blocks),
+      /SINK_UNSUPPORTED: shop\.tree/,
+    );
   });
 
   it('change as upstream, cascades included', async () => {
-    await upstream.script(`USE shop;
+    await pair.upstream.script(`USE shop;
       INSERT INTO parent SELECT seq, CONCAT('p', seq) FROM seq_1_to_50;
       INSERT INTO child SELECT seq, 1 + seq % 50, 0 FROM seq_1_to_500;
       INSERT INTO grandchild SELECT seq, 1 + seq % 500 FROM seq_1_to_1000;
@@ -78,16 +67,16 @@ describe('tables tied by cascading foreign keys', () => {
       DELETE FROM tree WHERE id = 5;
       SET foreign_key_checks = 0; DELETE FROM parent WHERE id = 22; INSERT INTO child VALUES (8888, 77777, 1); SET foreign_key_checks = 1;
       UPDATE child SET v = 5 WHERE id = 8888;`);
-    await upstream.query('FLUSH BINARY LOGS');
-    const groups = await downstream.catalog.groups(['*.*']);
+    await pair.upstream.query('FLUSH BINARY LOGS');
+    const groups = await pair.downstream.catalog.groups(['*.*']);
     const spanOf = (table: string): string => groups[`shop.${table}`] ?? `shop.${table}`;
-    for (const [span, blocks] of loggedBlocks(upstream.dataDirectory, 'shop', spanOf)) {
-      await downstream.replay(span, blocks, { laneCount: 4 });
+    for (const [span, blocks] of loggedBlocks(pair.upstream.dataDirectory, 'shop', spanOf)) {
+      await pair.downstream.replay(span, blocks, { laneCount: 4 });
     }
     for (const table of ['parent', 'child', 'grandchild', 'tree', 'plain']) {
-      const expected = await tableContent(upstream, 'shop', table);
+      const expected = await tableContent(pair.upstream, 'shop', table);
       assert.ok(expected.length > 0);
-      assert.deepEqual(await tableContent(server, 'shop', table), expected, table);
+      assert.deepEqual(await tableContent(pair.server, 'shop', table), expected, table);
     }
   });
 });

@@ -1,11 +1,10 @@
 /** Statements that look for rows find them by an index, whatever the key's charset: the server's EXPLAIN says so. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { createConnection } from 'mysql2/promise';
 import { startMariadb } from '#test/servers/mariadb.ts';
-import { Downstream, replaySchema } from './replay.ts';
-
-import type { MariadbServer } from '#test/servers/mariadb.ts';
+import { usePair } from './pair.ts';
+import { replaySchema } from './replay.ts';
 
 const keys: readonly (readonly [string, string])[] = [
   ['BIGINT', 'seq'],
@@ -20,37 +19,25 @@ const keys: readonly (readonly [string, string])[] = [
   ['VARCHAR(20) CHARACTER SET utf8mb4 COLLATE utf8mb4_uca1400_as_cs', `CONCAT('k', seq)`],
 ];
 
-let upstream: MariadbServer;
-let server: MariadbServer;
-let downstream: Downstream;
-
-before(async () => {
-  upstream = await startMariadb();
-  server = await startMariadb();
-  downstream = await Downstream.open(server);
-});
-
-after(async () => {
-  await downstream.close();
-  await Promise.all([upstream.stop(), server.stop()]);
-});
+const pair = usePair(startMariadb);
 
 describe('the index', () => {
   keys.forEach(([keyType, value], i) => {
     it(`is used for ${keyType}`, async () => {
       const schema = `idx${i}`;
-      for (const side of [upstream, server]) {
+      for (const side of [pair.upstream, pair.server]) {
         await side.script(`CREATE DATABASE ${schema}; USE ${schema}; CREATE TABLE one (k ${keyType} PRIMARY KEY, n INT NOT NULL);
           CREATE TABLE two (a INT, k ${keyType}, n INT NOT NULL, PRIMARY KEY (a, k)); CREATE TABLE bare (k ${keyType}, n INT, KEY (k));`);
       }
-      await upstream.script(
+      await pair.upstream.script(
         `USE ${schema}; INSERT INTO one SELECT ${value}, seq FROM seq_1_to_3000; INSERT INTO two SELECT seq, ${value}, seq FROM seq_1_to_3000; INSERT INTO bare SELECT ${value}, seq FROM seq_1_to_3000;`,
       );
-      await replaySchema(upstream, downstream, schema);
-      await server.script(`USE ${schema}; ANALYZE TABLE one, two, bare`);
-      await upstream.script(`USE ${schema}; UPDATE one SET n = -1 WHERE n = 7; DELETE FROM one WHERE n BETWEEN 10 AND 15;
+      await replaySchema(pair.upstream, pair.downstream, schema);
+      await pair.server.script(`USE ${schema}; ANALYZE TABLE one, two, bare`);
+      await pair.upstream
+        .script(`USE ${schema}; UPDATE one SET n = -1 WHERE n = 7; DELETE FROM one WHERE n BETWEEN 10 AND 15;
         UPDATE two SET n = -1 WHERE n = 7; DELETE FROM two WHERE n BETWEEN 10 AND 15; UPDATE bare SET n = -1 WHERE n = 7; DELETE FROM bare WHERE n = 9;`);
-      const plans = await replaySchema(upstream, downstream, schema, { onward: true });
+      const plans = await replaySchema(pair.upstream, pair.downstream, schema, { onward: true });
       const statements = plans.flatMap((plan) => plan.lanes.flatMap((lane) => lane.statements));
       const searching = statements.filter((sql) =>
         /^(DELETE|UPDATE)/.test(Buffer.from(sql).toString('latin1')),
@@ -58,7 +45,7 @@ describe('the index', () => {
       assert.equal(searching.length, 6);
       const connection = await createConnection({
         host: '127.0.0.1',
-        port: server.port,
+        port: pair.server.port,
         user: 'root',
         charset: 'LATIN1_SWEDISH_CI',
       });

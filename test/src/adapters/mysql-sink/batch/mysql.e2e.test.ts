@@ -1,44 +1,30 @@
 /** From a real MySQL to a real MySQL: JSON by value, partial updates, and cascades that are in the log already. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { groupSpan } from '#src/model/span.ts';
 import { mysqlMissing, startMysql } from '#test/servers/mysql.ts';
+import { usePair } from './pair.ts';
 import { loggedBlocks } from './logged-blocks.ts';
-import { Downstream, replaySchema, tableContent } from './replay.ts';
-
-import type { MysqlServer } from '#test/servers/mysql.ts';
+import { replaySchema, tableContent } from './replay.ts';
 
 const missing = await mysqlMissing();
 
 describe('a batch from MySQL to MySQL', { skip: missing }, () => {
-  let upstream: MysqlServer;
-  let server: MysqlServer;
-  let downstream: Downstream;
-
-  before(async () => {
-    upstream = await startMysql();
-    server = await startMysql();
-    downstream = await Downstream.open(server);
-  });
-
-  after(async () => {
-    await downstream.close();
-    await Promise.all([upstream.stop(), server.stop()]);
-  });
+  const pair = usePair(startMysql);
 
   async function prepare(schema: string, tables: string, changes: string): Promise<void> {
-    for (const side of [upstream, server])
+    for (const side of [pair.upstream, pair.server])
       await side.script(`CREATE DATABASE ${schema}; USE ${schema}; ${tables}`);
-    await upstream.script(
+    await pair.upstream.script(
       `USE ${schema}; SET time_zone='+00:00', sql_mode='ALLOW_INVALID_DATES'; ${changes}`,
     );
   }
 
   async function same(schema: string, tables: readonly string[]): Promise<void> {
     for (const table of tables) {
-      const expected = await tableContent(upstream, schema, table);
+      const expected = await tableContent(pair.upstream, schema, table);
       assert.ok(expected.length > 0);
-      assert.deepEqual(await tableContent(server, schema, table), expected, table);
+      assert.deepEqual(await tableContent(pair.server, schema, table), expected, table);
     }
   }
 
@@ -52,10 +38,10 @@ describe('a batch from MySQL to MySQL', { skip: missing }, () => {
 
   it('keeps JSON values and their types', async () => {
     await prepare('json', jsonTables, jsonChanges);
-    await upstream.script('INSERT INTO json.kinds SELECT id, JSON_TYPE(j), j FROM json.t');
-    await replaySchema(upstream, downstream, 'json');
+    await pair.upstream.script('INSERT INTO json.kinds SELECT id, JSON_TYPE(j), j FROM json.t');
+    await replaySchema(pair.upstream, pair.downstream, 'json');
     await same('json', ['t', 'bare', 'kinds']);
-    const types = await server.query('SELECT id FROM json.kinds WHERE kind <> JSON_TYPE(j)');
+    const types = await pair.server.query('SELECT id FROM json.kinds WHERE kind <> JSON_TYPE(j)');
     assert.deepEqual(types, []);
   });
 
@@ -65,7 +51,7 @@ describe('a batch from MySQL to MySQL', { skip: missing }, () => {
       jsonTables,
       `SET binlog_row_value_options='PARTIAL_JSON'; ${jsonChanges}`,
     );
-    await replaySchema(upstream, downstream, 'partialjson');
+    await replaySchema(pair.upstream, pair.downstream, 'partialjson');
     await same('partialjson', ['t', 'bare']);
   });
 
@@ -77,7 +63,7 @@ describe('a batch from MySQL to MySQL', { skip: missing }, () => {
        INSERT INTO t SELECT i, i, CONCAT('é', i), 0, POINT(i, i), 2000, i % 512, 'a' FROM (WITH RECURSIVE s(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM s WHERE i < 3000) SELECT i FROM s) x;
        UPDATE t SET n = n + 1; UPDATE t SET u = u + 10000 WHERE id < 300; DELETE FROM t WHERE id % 9 = 0; UPDATE t SET v = UPPER(v), e = 'b' WHERE id < 50;`,
     );
-    await replaySchema(upstream, downstream, 'many', {
+    await replaySchema(pair.upstream, pair.downstream, 'many', {
       laneCount: 4,
       batchCount: 1,
       blockBytes: 30_000,
@@ -96,13 +82,13 @@ describe('a batch from MySQL to MySQL', { skip: missing }, () => {
       { schema: 'logged', table: 'child' },
       { schema: 'logged', table: 'parent' },
     ]);
-    assert.deepEqual(await downstream.catalog.groups(['logged.*']), {
+    assert.deepEqual(await pair.downstream.catalog.groups(['logged.*']), {
       'logged.child': group,
       'logged.parent': group,
     });
-    await upstream.query('FLUSH BINARY LOGS');
-    for (const [span, blocks] of loggedBlocks(upstream.dataDirectory, 'logged', () => group)) {
-      await downstream.replay(span, blocks);
+    await pair.upstream.query('FLUSH BINARY LOGS');
+    for (const [span, blocks] of loggedBlocks(pair.upstream.dataDirectory, 'logged', () => group)) {
+      await pair.downstream.replay(span, blocks);
     }
     await same('logged', ['parent', 'child']);
   });

@@ -1,26 +1,12 @@
 /** What a downstream that does not fit answers, and that a diverged one never commits. */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { isRowCheckError } from '#src/adapters/mysql-sink/batch/row-check.ts';
 import { startMariadb } from '#test/servers/mariadb.ts';
-import { Downstream, replaySchema, tableContent } from './replay.ts';
+import { usePair } from './pair.ts';
+import { replaySchema, tableContent } from './replay.ts';
 
-import type { MariadbServer } from '#test/servers/mariadb.ts';
-
-let upstream: MariadbServer;
-let server: MariadbServer;
-let downstream: Downstream;
-
-before(async () => {
-  upstream = await startMariadb();
-  server = await startMariadb();
-  downstream = await Downstream.open(server);
-});
-
-after(async () => {
-  await downstream.close();
-  await Promise.all([upstream.stop(), server.stop()]);
-});
+const pair = usePair(startMariadb);
 
 async function prepare(
   schema: string,
@@ -28,8 +14,8 @@ async function prepare(
   downstreamTable: string,
 ): Promise<void> {
   for (const [side, table] of [
-    [upstream, upstreamTable],
-    [server, downstreamTable],
+    [pair.upstream, upstreamTable],
+    [pair.server, downstreamTable],
   ] as const) {
     await side.script(`CREATE DATABASE ${schema}; USE ${schema}; ${table}`);
   }
@@ -97,13 +83,16 @@ describe('a downstream that does not fit', () => {
   for (const [schema, above, below, code, message] of cases) {
     it(`is refused by name: ${schema}`, async () => {
       await prepare(schema, above, below);
-      await upstream.query(`INSERT INTO ${schema}.t VALUES (1)`);
-      await assert.rejects(replaySchema(upstream, downstream, schema), (error: unknown) => {
-        const { failure } = error as { failure: { code: string; message: string } };
-        assert.equal(failure.code, code);
-        assert.match(failure.message, message);
-        return true;
-      });
+      await pair.upstream.query(`INSERT INTO ${schema}.t VALUES (1)`);
+      await assert.rejects(
+        replaySchema(pair.upstream, pair.downstream, schema),
+        (error: unknown) => {
+          const { failure } = error as { failure: { code: string; message: string } };
+          assert.equal(failure.code, code);
+          assert.match(failure.message, message);
+          return true;
+        },
+      );
     });
   }
 });
@@ -122,21 +111,21 @@ describe('a downstream that has diverged', () => {
       const tables = `CREATE TABLE t (id INT PRIMARY KEY, v INT NOT NULL, u INT UNIQUE); CREATE TABLE bare (id INT, v INT);`;
       await prepare(schema, tables, tables);
       const filling = `USE ${schema}; INSERT INTO t SELECT seq, 0, seq FROM seq_1_to_50; INSERT INTO bare SELECT seq, 0 FROM seq_1_to_50;`;
-      await upstream.script(`${filling}`);
-      await replaySchema(upstream, downstream, schema);
-      await server.script(`USE ${schema}; ${damage}`);
-      const before = await tableContent(server, schema, 't');
-      await upstream.script(`USE ${schema}; ${change}`);
-      await upstream.query('FLUSH BINARY LOGS');
+      await pair.upstream.script(`${filling}`);
+      await replaySchema(pair.upstream, pair.downstream, schema);
+      await pair.server.script(`USE ${schema}; ${damage}`);
+      const before = await tableContent(pair.server, schema, 't');
+      await pair.upstream.script(`USE ${schema}; ${change}`);
+      await pair.upstream.query('FLUSH BINARY LOGS');
       await assert.rejects(
-        replaySchema(upstream, downstream, schema, { onward: true }),
+        replaySchema(pair.upstream, pair.downstream, schema, { onward: true }),
         (error: unknown) => {
           const cause = (error as Error).cause as { errno: number; message: string };
           assert.ok(isRowCheckError(cause.errno, cause.message), cause.message);
           return true;
         },
       );
-      assert.deepEqual(await tableContent(server, schema, 't'), before);
+      assert.deepEqual(await tableContent(pair.server, schema, 't'), before);
     });
   }
 });

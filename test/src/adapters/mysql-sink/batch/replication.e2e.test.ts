@@ -3,27 +3,13 @@
  * tables are compared byte by byte.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { startMariadb } from '#test/servers/mariadb.ts';
+import { usePair } from './pair.ts';
 import { loggedBlocks } from './logged-blocks.ts';
-import { Downstream, replaySchema, tableContent } from './replay.ts';
+import { replaySchema, tableContent } from './replay.ts';
 
-import type { MariadbServer } from '#test/servers/mariadb.ts';
-
-let upstream: MariadbServer;
-let server: MariadbServer;
-let downstream: Downstream;
-
-before(async () => {
-  upstream = await startMariadb();
-  server = await startMariadb();
-  downstream = await Downstream.open(server);
-});
-
-after(async () => {
-  await downstream.close();
-  await Promise.all([upstream.stop(), server.stop()]);
-});
+const pair = usePair(startMariadb);
 
 /** Makes `tables` on both sides in a schema of its own, runs `changes` upstream, replays, and compares every table. */
 async function replicates(
@@ -33,25 +19,25 @@ async function replicates(
   options: Parameters<typeof replaySchema>[3] = {},
 ): Promise<void> {
   const quoted = `\`${schema.replaceAll('`', '``')}\``;
-  for (const side of [upstream, server]) {
+  for (const side of [pair.upstream, pair.server]) {
     await side.script(`CREATE DATABASE ${quoted} CHARACTER SET utf8mb4; USE ${quoted}; ${tables}`);
   }
-  await upstream.script(
+  await pair.upstream.script(
     `USE ${quoted}; SET NAMES utf8mb4, time_zone='+00:00', sql_mode='ALLOW_INVALID_DATES'; ${changes}`,
   );
-  await replaySchema(upstream, downstream, schema, options);
+  await replaySchema(pair.upstream, pair.downstream, schema, options);
   await same(schema);
 }
 
 async function same(schema: string): Promise<void> {
-  const names = await upstream.query<{ name: string }>(
+  const names = await pair.upstream.query<{ name: string }>(
     'SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA=?',
     [schema],
   );
   assert.ok(names.length > 0);
   for (const { name } of names) {
-    const expected = await tableContent(upstream, schema, name);
-    const found = await tableContent(server, schema, name);
+    const expected = await tableContent(pair.upstream, schema, name);
+    const found = await tableContent(pair.server, schema, name);
     assert.deepEqual(found, expected, `table ${name}`);
     assert.ok(expected.length > 0, `table ${name} has rows to compare`);
   }
@@ -127,8 +113,8 @@ describe('a batch applied to a real server', () => {
       `INSERT INTO t VALUES (1, -1e-60), (2, 0); UPDATE t SET f = 0 WHERE id = 1; UPDATE t SET f = -1e-60 WHERE id = 1;
        INSERT INTO bare VALUES (-1e-60, 1), (-1e-60, 2); UPDATE bare SET n = 3 WHERE n = 2; DELETE FROM bare WHERE n = 3;`,
     );
-    await server.query('FLUSH BINARY LOGS');
-    const blocks = loggedBlocks(server.dataDirectory, 'zero').get('zero.t')!;
+    await pair.server.query('FLUSH BINARY LOGS');
+    const blocks = loggedBlocks(pair.server.dataDirectory, 'zero').get('zero.t')!;
     assert.ok(
       blocks.some(({ bytes }) => Buffer.from(bytes).includes('\x01\0\0\0\0\0\0\x80', 0, 'latin1')),
     );
@@ -181,11 +167,11 @@ describe('a batch applied to a real server', () => {
        UPDATE t SET u = u + 5000; DELETE FROM t WHERE id % 5 = 0; UPDATE t SET id = id + 9000 WHERE id < 20;`,
       { laneCount: 4 },
     );
-    await replaySchema(upstream, downstream, schema, { laneCount: 4, idempotent: true });
+    await replaySchema(pair.upstream, pair.downstream, schema, { laneCount: 4, idempotent: true });
     await same(schema);
-    await server.query(`DELETE FROM ${schema}.t WHERE id % 3 = 0`);
-    await server.query(`UPDATE ${schema}.t SET u = -u WHERE id % 2 = 0`);
-    await replaySchema(upstream, downstream, schema, { laneCount: 4, idempotent: true });
+    await pair.server.query(`DELETE FROM ${schema}.t WHERE id % 3 = 0`);
+    await pair.server.query(`UPDATE ${schema}.t SET u = -u WHERE id % 2 = 0`);
+    await replaySchema(pair.upstream, pair.downstream, schema, { laneCount: 4, idempotent: true });
     await same(schema);
   });
 });
