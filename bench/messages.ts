@@ -11,7 +11,7 @@ import { noErlang, runErlang } from './erlang.ts';
 import { percentile, printLine, round2 } from './figures.ts';
 import { bareShell, epoch, startCell, type Load, type StartStream } from './messages-cells.ts';
 
-const rounds = 6;
+const rounds = 5;
 const controlCount = 1_000_000;
 const rowsCount = 20_000;
 const pingCount = 10_000;
@@ -28,7 +28,8 @@ export async function messages(options: { json: boolean }): Promise<object> {
     // The two take turns, so that noise of the machine meets both; the first round only warms up.
     for (let round = 0; round <= rounds; round++) {
       const figures: Figures = {
-        ...(await sameThreadBoth(round)),
+        sameThread: await sameThread('receiver'),
+        sameThreadNoDoor: await sameThread('doorless'),
         crossThread: await far.stream(controlCount, 'control'),
         crossThreadRows: await far.stream(rowsCount, 'rows'),
         ...(await far.roundTrips()),
@@ -61,16 +62,6 @@ export async function messages(options: { json: boolean }): Promise<object> {
     erlang: peer ?? noErlang,
     ratio,
   };
-}
-
-/** Who comes first meets colder caches: the two change places every round. */
-async function sameThreadBoth(round: number): Promise<Figures> {
-  if (round % 2 === 0) {
-    const sameThreadWithDoor = await sameThread('receiver');
-    return { sameThread: sameThreadWithDoor, sameThreadNoDoor: await sameThread('doorless') };
-  }
-  const sameThreadNoDoor = await sameThread('doorless');
-  return { sameThread: await sameThread('receiver'), sameThreadNoDoor };
 }
 
 async function sameThread(receiver: 'receiver' | 'doorless'): Promise<number> {

@@ -190,7 +190,8 @@ function coordinationAnswered(
   const current = Number(entry.value ?? '0');
   if (answer.kind === 'Transacted' && answer.succeeded)
     return startMaintainer(state, { ...feed, epoch: current }, env);
-  const epoch = Math.max(current, feed.epochMin) + 1;
+  // Also above its own last one: a store restored from a backup has forgotten that (I-6).
+  const epoch = Math.max(current, feed.epochMin, feed.epoch) + 1;
   const { key } = entry;
   return [
     state,

@@ -52,9 +52,9 @@ export class Queue<T> {
   }
 
   #grow(): void {
-    // It is full: what stands before the head comes after what stands behind it.
-    const tail = this.#items.slice(this.#head);
-    this.#items = tail.concat(this.#items.slice(0, this.#head), emptyRing(this.#length));
+    const items = [...this] as (T | undefined)[];
+    while (items.length < this.#length * 2) items.push(undefined);
+    this.#items = items;
     this.#head = 0;
   }
 }

@@ -214,3 +214,12 @@ test('a stop reaches the maintainer whenever it comes', () => {
   assert.deepEqual(one.gone(), ['port Status']);
   assert.equal(one.state.feeds.get('f')!.phase, 'over');
 });
+
+test('a store that was restored from a backup does not bring an epoch back (I-6)', () => {
+  const one = Told.running();
+  one.word('failed', failure('SINK_DISCONNECTED', 'lost', { retry: 'Reconnect' }));
+  one.gone();
+  one.tell({ kind: 'BackoffDue', id: 'f' });
+  assert.deepEqual(one.got('2', 3), ['port Transact']);
+  assert.deepEqual(one.asked, minted(3, '6'));
+});

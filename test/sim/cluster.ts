@@ -7,6 +7,7 @@ import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import { History } from './history.ts';
 import { ModelDownstream } from './model-downstream.ts';
 import type { SimCase } from './sim-case.ts';
+import { ServerDownstream } from './server-downstream.ts';
 import { assertApplied, type SimDownstream } from './sim-downstream.ts';
 import { SimCoordination } from './sim-coordination.ts';
 import { PortWeather, type LivingPort, type PortName } from './sim-port.ts';
@@ -33,6 +34,8 @@ export class Cluster {
   readonly expected = new Set<FailureCode>();
   /** False while somebody has asked the feed to stop. */
   isWanted = true;
+  /** Some process was replaced while it slept. */
+  hadTakeover = false;
   /** No more faults. */
   isCalm = false;
   /** The last process has shut down and shall not be followed. */
@@ -41,6 +44,7 @@ export class Cluster {
   /** The newest value of each epoch. */
   readonly #epochs = new Map<string, number>();
   #lives = 0;
+  #sinkCount = 0;
 
   constructor(simCase: SimCase) {
     this.#case = simCase;
@@ -51,12 +55,18 @@ export class Cluster {
     this.weather = Object.fromEntries(weather) as Record<PortName, PortWeather>;
     this.coordination = new SimCoordination(world);
     this.history = new History(workload);
-    this.downstream = new ModelDownstream(
-      world,
-      this.history,
-      this.weather.sink,
-      options.laneCount,
-    );
+    const { laneCount, tableCount } = options;
+    const { history } = this;
+    this.downstream =
+      options.downstream === 'server'
+        ? new ServerDownstream({
+            world,
+            history,
+            weather: this.weather.sink,
+            tableCount,
+            laneCount,
+          })
+        : new ModelDownstream(world, history, this.weather.sink, laneCount);
     this.upstream = new SimUpstream(
       world,
       this.history,
@@ -69,7 +79,9 @@ export class Cluster {
   tend(): void {
     const { current } = this;
     if (this.isWanted && current !== null && !current.isDead) {
-      const isOver = current.status?.state === 'stopped' || !current.hasFeed();
+      const { status } = current;
+      const isFenced = status?.state === 'failed' && status.failure?.code === 'SINK_FENCED';
+      const isOver = status?.state === 'stopped' || isFenced || !current.hasFeed();
       if (isOver) current.startChangefeed();
     }
     this.world.after(500, () => this.tend());
@@ -144,7 +156,10 @@ export class Cluster {
         return this.upstream.port();
       case 'sink': {
         const mayWrite = (): boolean => process.mayWrite(life);
-        return this.downstream.open({ name: process.name, thread, mayWrite });
+        const place = process.threads.get(thread);
+        const enter = (run: () => void): void => place?.enter(run);
+        const id = `${process.name} ${thread} ${++this.#sinkCount}`;
+        return this.downstream.open({ name: id, thread, mayWrite, enter });
       }
       case 'event-store':
         return simStore(this.world, this.weather['event-store']);
@@ -185,6 +200,8 @@ export class Cluster {
         'a reported checkpoint',
       );
     if (state !== 'failed') return;
+    // Two processes were there at once: one of them is fenced by the other, which is what fences are for.
+    if (why?.code === 'SINK_FENCED' && this.hadTakeover) return this.world.mark('feed fenced');
     if (why === null || !this.expected.has(why.code))
       this.world.violate(`the feed failed: ${why?.code} ${why?.message}`);
     else this.world.mark(`failed ${why.code}`);

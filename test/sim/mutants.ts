@@ -12,16 +12,80 @@ export interface Mutant {
   readonly file: string;
   readonly find: string;
   readonly replace: string;
+  /** Changed with it: a second line of defence that would hide the first one's hole. */
+  readonly also?: readonly Edit[];
 }
+
+/** One snippet of one file, and what stands there instead. */
+export type Edit = Pick<Mutant, 'file' | 'find' | 'replace'>;
+
+/** Without this the canary refuses every server whose guard does not guard, and no run begins. */
+const withoutCanary: Edit = {
+  file: 'src/adapters/mysql-sink/canary.ts',
+  find: '  await canary.run();',
+  replace: '  void canary;',
+};
+/** Without this the old connection of a lost answer is killed before its packet can do harm. */
+const withoutKill: Edit = {
+  file: 'src/adapters/mysql-sink/transaction.ts',
+  find: '      await this.#parts.sessions.bury(session);',
+  replace: '      session.destroy();',
+};
+const guardFile = 'src/adapters/mysql-sink/slot.ts';
+const guardText =
+  '`UPDATE ${tables.slot} SET guard=IF(seq=${previousSeq} AND token=${token},${token},${refuse}),` +';
 
 /** The catalogue; names of RELIABILITY where it has them. */
 export const mutants: readonly Mutant[] = [
+  {
+    name: 'M1',
+    why: 'the guard does not look at the token: a writer that lost its slot goes on',
+    file: guardFile,
+    find: guardText,
+    replace: '`UPDATE ${tables.slot} SET guard=IF(seq=${previousSeq},guard,${refuse}),` +',
+    also: [withoutCanary],
+  },
+  {
+    name: 'M2',
+    why: 'the guard does not look at seq: a packet that comes twice is applied twice',
+    file: guardFile,
+    find: guardText,
+    replace: '`UPDATE ${tables.slot} SET guard=IF(token=${token},${token},${refuse}),` +',
+    also: [withoutCanary, withoutKill],
+  },
   {
     name: 'M4',
     why: 'a dispatcher begins where it was told to, not where its slots stand when they are raised',
     file: 'actors/dispatcher/dispatcher.ts',
     find: 'const { startTs: afterTs, redoTs } = resumeOf(lanes, 0);',
     replace: 'const afterTs = state.props.startTs; const { redoTs } = resumeOf(lanes, 0);',
+  },
+  {
+    name: 'M5',
+    why: 'a session goes on after an error without a ROLLBACK: the next BEGIN commits half a transaction',
+    file: 'src/adapters/mysql-sink/transaction.ts',
+    find: '      await this.#parts.sessions.bury(session);',
+    replace: '      if (!session.connection.isOpen) await this.#parts.sessions.bury(session);',
+  },
+  {
+    name: 'M6',
+    why: 'statements do not wait for each other: what stands behind one that failed runs all the same',
+    file: 'src/adapters/mysql-sink/transaction.ts',
+    find: '    const to = commandEnd(statements, from, session);',
+    replace: '    const to = Math.min(from + 1, commandEnd(statements, from, session));',
+    also: [
+      {
+        file: 'src/adapters/mysql-sink/transaction.ts',
+        find: '    if (answer.error !== null) {\n      const at = from',
+        replace:
+          '    if (answer.error !== null && to === statements.length) {\n      const at = from',
+      },
+      {
+        file: 'src/adapters/mysql-sink/transaction.ts',
+        find: 'if (expected !== session.connection.inTransaction)',
+        replace: 'if (expected !== expected)',
+      },
+    ],
   },
   {
     name: 'M8',
@@ -56,7 +120,7 @@ export const mutants: readonly Mutant[] = [
     name: 'epoch-kept',
     why: 'a maintainer starts again under the epoch it had',
     file: 'actors/coordinator/coordinator.ts',
-    find: 'const epoch = Math.max(current, feed.epochMin) + 1;',
+    find: 'const epoch = Math.max(current, feed.epochMin, feed.epoch) + 1;',
     replace: 'const epoch = Math.max(current, feed.epochMin, 1);',
   },
   {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { registerHooks } from 'node:module';
 import { pathToFileURL } from 'node:url';
 import { join } from 'node:path';
-import { mutants, type Mutant } from './mutants.ts';
+import { mutants, type Edit, type Mutant } from './mutants.ts';
 
 const root = join(import.meta.dirname, '..', '..');
 
@@ -14,24 +14,39 @@ export function mutantOf(name: string): Mutant {
   throw new Error(`no mutant ${name}; there are ${mutants.map((one) => one.name).join(', ')}`);
 }
 
-/** The source with the mistake in it; throws unless the snippet is there exactly once. */
-export function mutated(mutant: Mutant, source: string): string {
-  const { name, file, find, replace } = mutant;
-  assert.equal(source.split(find).length, 2, `mutant ${name}: its snippet is not once in ${file}`);
-  return source.replace(find, () => replace);
+/** Everything a mutant changes. */
+function editsOf(mutant: Mutant): readonly Edit[] {
+  return [mutant, ...(mutant.also ?? [])];
+}
+
+/** The source of `file` with the mistake in it; throws unless each snippet is there exactly once. */
+export function mutated(mutant: Mutant, file: string, source: string): string {
+  let text = source;
+  for (const { find, replace } of editsOf(mutant).filter((edit) => edit.file === file)) {
+    assert.equal(
+      text.split(find).length,
+      2,
+      `mutant ${mutant.name}: its snippet is not once in ${file}`,
+    );
+    text = text.replace(find, () => replace);
+  }
+  return text;
 }
 
 /** Installs the load hook. */
 export function install(mutant: Mutant): void {
-  const wanted = pathToFileURL(join(root, mutant.file)).href;
+  const wanted = new Map(
+    editsOf(mutant).map(({ file }) => [pathToFileURL(join(root, file)).href, file]),
+  );
   registerHooks({
     load: (url, context, next) => {
       const loaded = next(url, context);
-      if (url !== wanted) return loaded;
+      const file = wanted.get(url);
+      if (file === undefined) return loaded;
       const { source } = loaded;
       assert(source !== undefined && source !== null, `${url} has a source`);
       const text = typeof source === 'string' ? source : new TextDecoder().decode(source);
-      return { ...loaded, source: mutated(mutant, text) };
+      return { ...loaded, source: mutated(mutant, file, text) };
     },
   });
 }

@@ -52,6 +52,7 @@ function happen(cluster: Cluster, fault: Fault): void {
       if (current === null) return;
       current.pause();
       cluster.zombies.add(current);
+      cluster.hadTakeover = true;
       cluster.boot();
       return later(fault.asleepMs, () => {
         if (!current.isDead) world.mark('zombie woke up');

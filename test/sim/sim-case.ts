@@ -5,6 +5,10 @@ import { drawWorkload, type WorkItem } from './workload.ts';
 
 /** What differs from run to run beside workload and faults (swarm options). */
 export interface SimOptions {
+  /** The quick model, or a simulated server under the real adapter. */
+  readonly downstream: 'model' | 'server';
+  /** Tables of the upstream. */
+  readonly tableCount: number;
   /** Lanes of every span. */
   readonly laneCount: number;
   readonly memoryQuota: number;
@@ -37,6 +41,8 @@ export function caseOf(seed: number): SimCase {
   const untilCaughtUp = dice.chance(0.2);
   const safetyMs = Math.round(1_000 + dice.magnitude(12_000));
   const options: SimOptions = {
+    downstream: dice.chance(0.3) ? 'server' : 'model',
+    tableCount: dice.between(1, 5),
     laneCount: dice.between(1, 4),
     // Half of the runs have so little memory that most events go by way of the store.
     memoryQuota: dice.chance(0.5) ? 1 << dice.between(9, 12) : 8 << 20,
@@ -50,7 +56,7 @@ export function caseOf(seed: number): SimCase {
   };
   const workload = drawWorkload(new Dice(seed, 'workload'), {
     itemCount: 10 + Math.round(dice.magnitude(150)),
-    tableCount: dice.between(1, 5),
+    tableCount: options.tableCount,
     keyCount: dice.between(1, 8),
     ddlShare: dice.of([0, 0.03, 0.1]),
     bigShare: dice.of([0, 0.1, 0.3]),

@@ -13,6 +13,8 @@ export interface SinkPlace {
   readonly thread: string;
   /** The gate of the process: false once fenced. */
   readonly mayWrite: () => boolean;
+  /** Lets something happen on the thread: now, when it wakes up, or never. */
+  readonly enter: (run: () => void) => void;
 }
 
 /** A downstream with everything that was written to it. */
