@@ -6,6 +6,7 @@ import { latency } from './latency.ts';
 import { messages } from './messages.ts';
 import { peers } from './peers.ts';
 import { replicate } from './replicate.ts';
+import { sim } from './sim.ts';
 import { spawn } from './spawn.ts';
 
 /** A bench: prints what a person reads unless `json`, and answers the figures. */
@@ -20,6 +21,7 @@ const benches: Readonly<Record<string, Bench>> = {
   peers,
   fence,
   spawn,
+  sim,
 };
 
 async function main(args: readonly string[]): Promise<number> {

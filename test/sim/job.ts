@@ -1,12 +1,15 @@
 /** A child process of the farm: runs the seeds it is sent, under a mutant when its first argument names one. */
 import { install, mutantOf } from './mutate.ts';
 import type { SimResult } from './run.ts';
+import type { SimCase } from './sim-case.ts';
 
 /** What the farm sends. */
 export interface JobRequest {
   readonly seeds: readonly number[];
   /** Seeds to run a second time: the traces must be the same (I-34). */
   readonly twice: readonly number[];
+  /** Explicit cases, run after the seeds. */
+  readonly cases?: readonly SimCase[];
 }
 
 /** What it gets back, seed by seed. */
@@ -29,6 +32,8 @@ async function run(seed: number, isTwice: boolean): Promise<SimResult> {
 async function runAll(request: JobRequest): Promise<void> {
   for (const seed of request.seeds)
     process.send?.((await run(seed, request.twice.includes(seed))) satisfies JobReply);
+  for (const simCase of request.cases ?? [])
+    process.send?.((await runCase(simCase)) satisfies JobReply);
 }
 
 process.on('message', (request: JobRequest) => {

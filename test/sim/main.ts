@@ -1,6 +1,7 @@
 /**
  * `npm run sim -- --seeds A..B [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]`: runs seeds of the
- * simulator. Exit status 0 when all hold, 1 when one does not (or a mutant survives), 2 for wrong usage.
+ * simulator. The first seed that fails is made smaller and kept. `--shrink SEED [--mutant NAME]` does that with one seed;
+ * `--replay FILE [--mutant NAME]` runs a kept one. Exit status 0 when all hold, 1 when one does not (or a mutant survives), 2 for wrong usage.
  */
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
@@ -9,6 +10,9 @@ import type { JobReply } from './job.ts';
 import { markSeedCount, missingMarks } from './marks.ts';
 import { mutantOf } from './mutate.ts';
 import { mutants } from './mutants.ts';
+import { CaseRunner, readRegression, writeRegression } from './regression.ts';
+import { shrink } from './shrink.ts';
+import { caseOf } from './sim-case.ts';
 
 interface Settings {
   readonly from: number;
@@ -18,10 +22,15 @@ interface Settings {
   readonly allMutants: boolean;
   readonly isAllTwice: boolean;
   readonly showsMarks: boolean;
+  /** Seed to make smaller; null for none. */
+  readonly shrinks: number | null;
+  /** File to run; empty for none. */
+  readonly replays: string;
 }
 
 const usage =
-  'usage: npm run sim -- --seeds A..B [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]';
+  'usage: npm run sim -- --seeds A..B [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]\n' +
+  '       npm run sim -- --shrink SEED [--mutant NAME] | --replay FILE [--mutant NAME]';
 /** A mutant must be found within this many seeds. */
 const mutantSeedCount = 300;
 /** Of the seeds of an ordinary run one in so many is run twice. */
@@ -43,6 +52,8 @@ function settingsOf(args: readonly string[]): Settings {
       mutants: { type: 'boolean', default: false },
       'check-determinism': { type: 'boolean', default: false },
       marks: { type: 'boolean', default: false },
+      shrink: { type: 'string' },
+      replay: { type: 'string', default: '' },
     },
   });
   const range = /^(\d+)(?:\.\.(\d+))?$/.exec(values.seeds);
@@ -51,6 +62,9 @@ function settingsOf(args: readonly string[]): Settings {
   const jobs = Number(values.jobs);
   if (range === null || from > to) throw new Error(`--seeds ${values.seeds}: give A..B`);
   if (!Number.isInteger(jobs) || jobs < 1) throw new Error(`--jobs ${values.jobs}: give a number`);
+  const shrinks = values.shrink === undefined ? null : Number(values.shrink);
+  if (shrinks !== null && !/^\d+$/.test(values.shrink!))
+    throw new Error(`--shrink ${values.shrink}: give a seed`);
   if (values.mutant !== '') mutantOf(values.mutant);
   return {
     from,
@@ -60,6 +74,8 @@ function settingsOf(args: readonly string[]): Settings {
     allMutants: values.mutants,
     isAllTwice: values['check-determinism'],
     showsMarks: values.marks,
+    shrinks,
+    replays: values.replay,
   };
 }
 
@@ -97,6 +113,7 @@ async function runSeeds(settings: Settings): Promise<boolean> {
       `${count(events)} events, ${count(events / seconds)} a second; ` +
       `${hours.toFixed(2)} simulated hours, ${(hours / seconds).toFixed(3)} a second`,
   );
+  if (failed.length > 0 && mutant === '') await shrinkSeed(failed[0]!.seed, mutant);
   const missing = missingMarks(new Set(marks.keys()));
   if (settings.showsMarks)
     for (const [name, runs] of [...marks].sort()) print(`${String(runs).padStart(8)}  ${name}`);
@@ -110,6 +127,42 @@ async function runSeeds(settings: Settings): Promise<boolean> {
 function failureText(result: JobReply, mutant: string): string {
   const again = `npm run sim -- --seeds ${result.seed}${mutant === '' ? '' : ` --mutant ${mutant}`}`;
   return `seed ${result.seed} failed: ${result.problem}\n  again: ${again}`;
+}
+
+/** Makes the case of a seed smaller and keeps it; whether the seed holds. */
+async function shrinkSeed(seed: number, mutant: string): Promise<boolean> {
+  const runner = new CaseRunner(mutant);
+  try {
+    const whole = caseOf(seed);
+    const shrunk = await shrink(whole, runner.judge);
+    if (shrunk === null) {
+      print(`seed ${seed} holds`);
+      return true;
+    }
+    const { simCase, runs } = shrunk;
+    const path = writeRegression(shrunk, mutant);
+    print(
+      `seed ${seed} in ${runs} runs: ${simCase.faults.length} of ${whole.faults.length} faults, ` +
+        `${simCase.workload.length} of ${whole.workload.length} items\n` +
+        `  again: npm run sim -- --replay ${path}${mutant === '' ? '' : ` --mutant ${mutant}`}`,
+    );
+    return false;
+  } finally {
+    runner.stop();
+  }
+}
+
+/** Runs a kept case; whether it holds. */
+async function replay(path: string, mutant: string): Promise<boolean> {
+  const { simCase } = readRegression(path);
+  const runner = new CaseRunner(mutant);
+  try {
+    const problem = await runner.judge(simCase);
+    print(`${path} ${problem === null ? 'holds' : `failed: ${problem}`}`);
+    return problem === null;
+  } finally {
+    runner.stop();
+  }
 }
 
 /** Seeds until the mutant is found; null when it survives. */
@@ -141,6 +194,12 @@ async function runMutants(settings: Settings): Promise<boolean> {
   return survivors === 0;
 }
 
+async function act(settings: Settings): Promise<boolean> {
+  if (settings.replays !== '') return await replay(settings.replays, settings.mutant);
+  if (settings.shrinks !== null) return await shrinkSeed(settings.shrinks, settings.mutant);
+  return settings.allMutants ? await runMutants(settings) : await runSeeds(settings);
+}
+
 async function main(args: readonly string[]): Promise<number> {
   let settings: Settings;
   try {
@@ -149,8 +208,7 @@ async function main(args: readonly string[]): Promise<number> {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
     return 2;
   }
-  const holds = settings.allMutants ? await runMutants(settings) : await runSeeds(settings);
-  return holds ? 0 : 1;
+  return (await act(settings)) ? 0 : 1;
 }
 
 process.exitCode = await main(process.argv.slice(2));

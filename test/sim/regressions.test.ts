@@ -1,0 +1,69 @@
+/** Cases made small are kept for ever: correct code holds in each, and the mutant it was found with still fails it. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { CaseRunner, readRegression, regressionsPath } from './regression.ts';
+import { runCase } from './run.ts';
+import { kindOf, minimized, shrink } from './shrink.ts';
+import { caseOf } from './sim-case.ts';
+
+const files = readdirSync(regressionsPath).filter((name) => name.endsWith('.json'));
+
+for (const file of files) {
+  const { mutant, problem, why, simCase } = readRegression(join(regressionsPath, file));
+
+  test(`${file} holds: ${why}`, async () => {
+    assert.equal((await runCase(simCase)).problem, null);
+  });
+
+  if (mutant === '') continue;
+  test(`${file} kills ${mutant}`, async () => {
+    const runner = new CaseRunner(mutant);
+    try {
+      assert.equal(kindOf((await runner.judge(simCase)) ?? 'all held'), kindOf(problem));
+    } finally {
+      runner.stop();
+    }
+  });
+}
+
+test('there are regressions', () => {
+  assert(files.length > 0);
+});
+
+test('a failing seed becomes a much smaller case that fails only under the mutant', async () => {
+  const seed = 28;
+  const runner = new CaseRunner('M11');
+  try {
+    const whole = caseOf(seed);
+    const shrunk = await shrink(whole, runner.judge);
+    assert(shrunk !== null);
+    const { simCase, problem } = shrunk;
+    const sizes = `${simCase.faults.length} faults, ${simCase.workload.length} items`;
+    assert(simCase.faults.length * 2 <= whole.faults.length, sizes);
+    assert(simCase.workload.length * 2 <= whole.workload.length, sizes);
+    assert.equal(await runner.judge(simCase), problem);
+    assert.equal((await runCase(simCase)).problem, null);
+  } finally {
+    runner.stop();
+  }
+});
+
+test('a case that holds is not shrunk', async () => {
+  assert.equal(await shrink(caseOf(1), async () => Promise.resolve(null)), null);
+});
+
+test('a list is left with the items that it takes to fail', async () => {
+  const items = Array.from({ length: 40 }, (_, i) => i);
+  const kept = await minimized(items, async (some) =>
+    Promise.resolve(some.includes(3) && some.includes(31)),
+  );
+  assert.deepEqual(kept, [3, 31]);
+});
+
+test('problems that differ in figures and in a state are of one kind', () => {
+  const kind = kindOf('a checkpoint at 270 passes d.t2 1: {"ts":1}\n  at here');
+  assert.equal(kind, kindOf('a checkpoint at 9 passes d.t0 12: {"ts":2}'));
+  assert.notEqual(kind, kindOf('not copied: {"ts":1}'));
+});
