@@ -47,6 +47,8 @@ export type FaultKind =
       readonly forMs: number;
     }
   | { readonly kind: 'sink-restart'; readonly downMs: number }
+  /** Somebody else locks a row downstream. */
+  | { readonly kind: 'lock-row'; readonly pick: number; readonly forMs: number }
   | { readonly kind: 'upstream-cut' }
   /** Dies while it writes a large transaction, which never happened. */
   | { readonly kind: 'upstream-crash' }
@@ -84,6 +86,9 @@ const moments = [
   'large transaction staged',
   'batch of several lanes',
   'batch cut',
+  'batch sent',
+  'batch sent',
+  'batch sent',
   'store read',
   'DDL ran',
 ];
@@ -132,6 +137,11 @@ const draws: Readonly<Record<FaultKind['kind'], Draw>> = {
     forMs: dice.magnitude(4_000),
   }),
   'sink-restart': (dice) => ({ kind: 'sink-restart', downMs: dice.magnitude(2_000) }),
+  'lock-row': (dice) => ({
+    kind: 'lock-row',
+    pick: dice.pick(64),
+    forMs: 1_000 + dice.magnitude(12_000),
+  }),
   'upstream-cut': () => ({ kind: 'upstream-cut' }),
   'upstream-crash': () => ({ kind: 'upstream-crash' }),
   purge: () => ({ kind: 'purge' }),
@@ -150,11 +160,11 @@ export function drawFaults(dice: Dice, safetyMs: number): Fault[] {
     dice.chance(final.includes(kind) ? 0.02 : 0.35),
   );
   if (kinds.length === 0) return [];
-  const count = Math.round(dice.magnitude(24));
+  const count = Math.round(dice.magnitude(40));
   const faults = Array.from({ length: count }, (): Fault => {
     const kind = draws[dice.of(kinds)](dice);
     const atMs = Math.round(dice.next() * safetyMs);
-    if (!dice.chance(0.3)) return { atMs, ...kind };
+    if (!dice.chance(0.4)) return { atMs, ...kind };
     return { atMs, on: dice.of(moments), delayMs: dice.next() * 8, ...kind };
   });
   return faults.sort((a, b) => a.atMs - b.atMs);

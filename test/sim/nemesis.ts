@@ -83,6 +83,8 @@ function happen(cluster: Cluster, fault: Fault): void {
       return later(fault.downMs, () => {
         weather.sink.isDown = false;
       });
+    case 'lock-row':
+      return cluster.downstream.lockRow?.(fault.pick, fault.forMs);
     case 'upstream-cut':
       return cluster.upstream.cut();
     case 'upstream-crash':

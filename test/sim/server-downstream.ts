@@ -78,6 +78,13 @@ export class ServerDownstream implements SimDownstream {
     this.#sql.restart();
   }
 
+  lockRow(pick: number, forMs: number): void {
+    const rows = [...this.versions.keys()];
+    const [table, key] = (rows[pick % Math.max(1, rows.length)] ?? 'd.t0 0').split(' ');
+    this.#parts.world.mark('row locked by a stranger');
+    this.#sql.lockRow(table!, Number(key), forMs);
+  }
+
   /** The real sink of a thread; the weather of its calls becomes trouble between it and the server. */
   open(place: SinkPlace): LivingPort {
     const port = this.#sql.open(place);
@@ -85,6 +92,7 @@ export class ServerDownstream implements SimDownstream {
       close: port.close,
       call: (request, answered) => {
         this.#trouble();
+        if (request.kind === 'Apply') this.#parts.world.mark('batch sent');
         port.call(request, (outcome) => {
           if (!outcome.ok) this.#parts.world.mark(`server: ${outcome.failure.code}`);
           answered(outcome);

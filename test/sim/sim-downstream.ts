@@ -29,6 +29,8 @@ export interface SimDownstream {
   readonly ddlDone: readonly number[];
   /** The server restarts: every connection ends; what it had not committed is gone. */
   readonly restart: () => void;
+  /** Somebody else locks one of the rows for a while; the model has no locks. */
+  readonly lockRow?: (pick: number, forMs: number) => void;
 }
 
 /** Nothing with commitTs ≤ `ts` is missing (P2, I-23). */

@@ -2,6 +2,8 @@
  * A downstream for the simulator that is the real MySQL sink over the simulated server: rows of the history's tables come in
  * as blocks of real row events, are decoded by the real decoder, and are written by the sink's own statements.
  */
+import { SinkConnection } from '#src/adapters/mysql-sink/connection.ts';
+import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
 import { LogCheck } from './log-check.ts';
 import { SimMachine } from './sim-machine.ts';
@@ -97,6 +99,23 @@ export class SqlDownstream {
   /** The server restarts: every connection ends; what it had not committed is gone. */
   restart(downMs = 0): void {
     this.server.restart(downMs);
+  }
+
+  /** A stranger locks a row for a while: whoever writes it meanwhile waits, and meets 1205 in the end (FENCE §1.6). */
+  lockRow(table: string, key: number, forMs: number): void {
+    const { host, drain } = this.#parts;
+    const machine = new SimMachine({ host, drain, server: this.server });
+    const [schema = '', name = ''] = table.split('.');
+    const sql = `BEGIN;SELECT k FROM \`${schema}\`.\`${name}\` WHERE k=${key} FOR UPDATE`;
+    const lock = async (): Promise<void> => {
+      const { connect } = readEndpoint('mysql://root@simulated/');
+      const connection = await SinkConnection.connect(connect, machine.surroundings);
+      await connection.query([Buffer.from(sql, 'latin1')], { timeoutMs: 0 });
+    };
+    drain.mark();
+    // A server that is down, or the end of its patience, only means that nothing is locked.
+    lock().catch(() => {});
+    host.after(forMs, () => machine.die());
   }
 
   /** The sink port of a thread. */
