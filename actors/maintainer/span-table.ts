@@ -1,0 +1,145 @@
+/**
+ * The spans of one changefeed and where each is (the span controller of spec/01): absent, being scheduled, or
+ * replicating on a node. Mutated in place by its maintainer alone.
+ */
+import { must } from '#src/base/assert.ts';
+
+/**
+ * One span. `replicating`: its node's watermark covers it. Otherwise it holds the checkpoint back at `checkpointTs`,
+ * which is at or before everything of it that is not committed downstream (P2).
+ */
+export interface SpanRow {
+  readonly span: string;
+  readonly state: 'absent' | 'scheduling' | 'replicating';
+  /** Where its dispatcher is or will be; null when absent. */
+  readonly node: string | null;
+  /** Token of the assignment; 0 before the first. */
+  readonly token: number;
+  readonly checkpointTs: number;
+}
+
+/** What happens to a row; produced by operators, applied by {@link SpanTable.apply}. */
+export type SpanChange =
+  | { readonly to: 'absent'; readonly span: string; readonly checkpointTs?: number }
+  | {
+      readonly to: 'scheduling';
+      readonly span: string;
+      readonly node: string;
+      readonly token: number;
+      readonly checkpointTs?: number;
+    }
+  | { readonly to: 'replicating'; readonly span: string }
+  | { readonly to: 'gone'; readonly span: string }
+  /** Split and merge: `spans` disappear and `by` are absent at `checkpointTs`. */
+  | {
+      readonly to: 'replaced';
+      readonly spans: readonly string[];
+      readonly by: readonly string[];
+      readonly checkpointTs: number;
+    };
+
+/** See the top of this file. */
+export class SpanTable {
+  readonly #rows = new Map<string, SpanRow>();
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  get(span: string): SpanRow | undefined {
+    return this.#rows.get(span);
+  }
+
+  /** All rows, oldest first. */
+  rows(): IterableIterator<SpanRow> {
+    return this.#rows.values();
+  }
+
+  /** A span that is new here, absent; a known one is left as it is. */
+  see(span: string, checkpointTs: number): void {
+    if (!this.#rows.has(span))
+      this.#put({ span, state: 'absent', node: null, token: 0, checkpointTs });
+  }
+
+  /** A span that a node was found to serve already (bootstrap): it replicates there under its token. */
+  adopt(span: string, node: string, token: number, checkpointTs: number): void {
+    this.#put({ span, state: 'replicating', node, token, checkpointTs });
+  }
+
+  /** Performs a change; a row that is not there any more is nobody's concern. */
+  apply(change: SpanChange): void {
+    if (change.to === 'replaced') {
+      for (const span of change.spans) this.#rows.delete(span);
+      for (const span of change.by) this.see(span, change.checkpointTs);
+      return;
+    }
+    const row = this.#rows.get(change.span);
+    if (row === undefined) return;
+    const { span } = change;
+    switch (change.to) {
+      case 'absent':
+        return this.#put({
+          ...row,
+          state: 'absent',
+          node: null,
+          checkpointTs: change.checkpointTs ?? row.checkpointTs,
+        });
+      case 'scheduling':
+        return this.#put({
+          ...row,
+          state: 'scheduling',
+          node: change.node,
+          token: change.token,
+          checkpointTs: change.checkpointTs ?? row.checkpointTs,
+        });
+      case 'replicating':
+        return this.#put({ ...must(row, span), state: 'replicating' });
+      case 'gone':
+        this.#rows.delete(span);
+        return;
+    }
+  }
+
+  /** Spans without a place. */
+  absent(): readonly string[] {
+    return this.#where((row) => row.state === 'absent').map((row) => row.span);
+  }
+
+  /** Rows bound to `node`, under way or replicating. */
+  on(node: string): readonly SpanRow[] {
+    return this.#where((row) => row.node === node);
+  }
+
+  /** Spans bound to each node. */
+  loads(): ReadonlyMap<string, number> {
+    const loads = new Map<string, number>();
+    for (const { node } of this.#rows.values())
+      if (node !== null) loads.set(node, (loads.get(node) ?? 0) + 1);
+    return loads;
+  }
+
+  /** Lowest position of what no node's watermark covers; Infinity when everything replicates. */
+  heldTs(): number {
+    let ts = Infinity;
+    for (const row of this.#rows.values())
+      if (row.state !== 'replicating') ts = Math.min(ts, row.checkpointTs);
+    return ts;
+  }
+
+  /**
+   * The feed's checkpoint is committed at `ts`: rows behind their node's watermark follow, so that a span that is lost
+   * later holds the checkpoint where it stands and not where the span began (spec/01 §1.5 rule 5).
+   */
+  commit(ts: number): void {
+    for (const row of this.#rows.values())
+      if (row.checkpointTs < ts) this.#put({ ...row, checkpointTs: ts });
+  }
+
+  #put(row: SpanRow): void {
+    this.#rows.set(row.span, row);
+  }
+
+  #where(is: (row: SpanRow) => boolean): SpanRow[] {
+    return [...this.#rows.values()].filter(is);
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Asks every node of a set what it runs, and collects the answers (spec/01 §1.9): the coordinator over maintainer
+ * managers, a maintainer over dispatcher orchestrators. Pure data; who uses it sends what `due` names.
+ */
+
+/** What is known of one node: when it was asked last, and its answer. */
+interface Asked<Answer> {
+  readonly askedAtMs: number | null;
+  readonly answer: Answer | null;
+}
+
+/** The state of one round; `isReady` is true from the last answer until the set grows or a node is asked again. */
+export interface Bootstrapper<Answer> {
+  readonly nodes: ReadonlyMap<string, Asked<Answer>>;
+  /** The answers were given out for the present "not ready → ready" edge. */
+  readonly isCollected: boolean;
+}
+
+/** A node that has not answered is asked again at most this often, milliseconds. */
+export const askAgainMs = 500;
+
+/** Nobody is asked yet. */
+export function newBootstrapper<Answer>(): Bootstrapper<Answer> {
+  return { nodes: new Map(), isCollected: false };
+}
+
+/** The set of nodes is now `nodes`: new ones will be asked, removed ones are forgotten with their answers. */
+export function setNodes<Answer>(
+  state: Bootstrapper<Answer>,
+  nodes: readonly string[],
+): Bootstrapper<Answer> {
+  const next = new Map(
+    nodes.map((node) => [node, state.nodes.get(node) ?? { askedAtMs: null, answer: null }]),
+  );
+  const grew = nodes.some((node) => !state.nodes.has(node));
+  return { nodes: next, isCollected: state.isCollected && !grew };
+}
+
+/** Whom to ask now, and the state once they are asked: a new node at once, a silent one every {@link askAgainMs}. */
+export function due<Answer>(
+  state: Bootstrapper<Answer>,
+  nowMs: number,
+): readonly [Bootstrapper<Answer>, readonly string[]] {
+  const nodes = new Map(state.nodes);
+  const ask: string[] = [];
+  for (const [node, { askedAtMs, answer }] of state.nodes) {
+    if (answer !== null || (askedAtMs !== null && nowMs - askedAtMs < askAgainMs)) continue;
+    nodes.set(node, { askedAtMs: nowMs, answer: null });
+    ask.push(node);
+  }
+  return [ask.length === 0 ? state : { ...state, nodes }, ask];
+}
+
+/** Takes an answer; one of a node that is not tracked is ignored, and a first answer is not replaced. */
+export function answered<Answer>(
+  state: Bootstrapper<Answer>,
+  node: string,
+  answer: Answer,
+): Bootstrapper<Answer> {
+  const asked = state.nodes.get(node);
+  if (asked === undefined || asked.answer !== null) return state;
+  return { ...state, nodes: new Map(state.nodes).set(node, { ...asked, answer }) };
+}
+
+/** True when every tracked node has answered; an empty set never is. */
+export function isReady<Answer>(state: Bootstrapper<Answer>): boolean {
+  return state.nodes.size > 0 && [...state.nodes.values()].every(({ answer }) => answer !== null);
+}
+
+/** The answers, once per edge to ready; null otherwise. They stay here: an answer is not asked for twice. */
+export function collect<Answer>(
+  state: Bootstrapper<Answer>,
+): readonly [Bootstrapper<Answer>, ReadonlyMap<string, Answer> | null] {
+  if (state.isCollected || !isReady(state)) return [state, null];
+  const answers = new Map<string, Answer>();
+  for (const [node, { answer }] of state.nodes) if (answer !== null) answers.set(node, answer);
+  return [{ ...state, isCollected: true }, answers];
+}
+
+/** The node is asked again, as if it had just joined (its part was started anew). */
+export function askAgain<Answer>(state: Bootstrapper<Answer>, node: string): Bootstrapper<Answer> {
+  if (!state.nodes.has(node)) return state;
+  const nodes = new Map(state.nodes).set(node, { askedAtMs: null, answer: null });
+  return { nodes, isCollected: false };
+}

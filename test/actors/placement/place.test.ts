@@ -1,0 +1,62 @@
+/** The schedulers of spec/01 §1.8, rule by rule. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { balance, drain, drainSlots, placeAbsent } from '#actors/placement/place.ts';
+
+const loads = new Map([
+  ['a', 3],
+  ['b', 1],
+]);
+
+test('spec/01 §1.8 basic: absent objects go to the least loaded node, within the free slots', () => {
+  const bounds = { nodes: ['a', 'b', 'c'], loads, slots: 4 };
+  assert.deepEqual(placeAbsent(['1', '2', '3', '4', '5'], bounds), [
+    { id: '1', node: 'c' },
+    { id: '2', node: 'b' },
+    { id: '3', node: 'c' },
+    { id: '4', node: 'b' },
+  ]);
+  assert.deepEqual(placeAbsent(['1'], { ...bounds, slots: 0 }), []);
+});
+
+test('spec/01 §1.8 basic: without an allowed node nothing is placed', () => {
+  assert.deepEqual(placeAbsent(['1'], { nodes: [], loads, slots: 9 }), []);
+});
+
+test('spec/01 §1.8 balance: the most loaded gives to the least loaded until they differ by one at most', () => {
+  const placed = ['1', '2', '3'].map((id) => ({ id, node: 'a' }));
+  const bounds = { nodes: ['a', 'b'], loads: new Map([['a', 3]]), slots: 9 };
+  assert.deepEqual(balance(placed, bounds), [{ id: '3', from: 'a', to: 'b' }]);
+  assert.deepEqual(balance(placed, { ...bounds, slots: 0 }), []);
+  assert.deepEqual(balance(placed, { ...bounds, nodes: ['a'] }), []);
+  const even = new Map([
+    ['a', 2],
+    ['b', 1],
+  ]);
+  assert.deepEqual(balance(placed, { ...bounds, loads: even }), []);
+});
+
+test('spec/01 §1.8 drain: everything leaves the target, which is never a destination', () => {
+  const placed = [
+    { id: '1', node: 'a' },
+    { id: '2', node: 'b' },
+    { id: '3', node: 'a' },
+  ];
+  const bounds = {
+    nodes: ['a', 'b', 'c'],
+    loads: new Map([
+      ['a', 2],
+      ['b', 1],
+    ]),
+    slots: 9,
+  };
+  assert.deepEqual(drain('a', placed, bounds), [
+    { id: '1', from: 'a', to: 'c' },
+    { id: '3', from: 'a', to: 'b' },
+  ]);
+  assert.deepEqual(drain('a', placed, { ...bounds, nodes: ['a'] }), []);
+});
+
+test('spec/01 §1.8 drain: at least ten at once, or one in a hundred', () => {
+  assert.deepEqual([0, 10, 1_000, 2_001].map(drainSlots), [10, 10, 10, 21]);
+});
