@@ -79,7 +79,7 @@ export class SpanOperators {
     if (this.#isQuiet) return;
     for (const { span } of this.#table.on(node))
       if (!this.#holders.has(span)) this.#table.apply({ to: 'absent', span });
-    for (const span of [...this.#operators.keys()]) this.#step(span, { kind: 'node-lost', node });
+    for (const span of this.#operators.keys()) this.#step(span, { kind: 'node-lost', node });
   }
 
   /** Ends the operator of a span without effect, when its object is removed. */
