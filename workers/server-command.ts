@@ -1,5 +1,6 @@
 /** `sluice server`: a node with its API, until it is told to stop. */
 import { mkdirSync } from 'node:fs';
+import { parseEtcdUrls } from '#src/adapters/etcd-coordination/etcd-url.ts';
 import { fail } from '#src/base/failure.ts';
 import { parseAddress } from '#src/config/address.ts';
 import { readServerFile } from '#src/config/server-file.ts';
@@ -70,16 +71,10 @@ function checkOptions(options: ServerOptions): ReturnType<typeof readServerFile>
     );
   }
   if (options.etcd !== undefined) {
-    for (const url of options.etcd.split(',')) demandEtcdUrl(url);
+    parseEtcdUrls(options.etcd);
     fail('CONFIG_INVALID', '--etcd: this version runs on one node only; leave the option away');
   }
   return readServerFile(options.config);
-}
-
-function demandEtcdUrl(url: string): void {
-  const parsed = URL.canParse(url) ? new URL(url) : null;
-  if (parsed !== null && ['http:', 'https:'].includes(parsed.protocol)) return;
-  fail('CONFIG_INVALID', `--etcd: "${url}" is not of the form http://HOST:PORT`);
 }
 
 function makeDirectory(path: string): void {

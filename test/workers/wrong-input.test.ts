@@ -251,6 +251,10 @@ test('client commands refuse wrong options in exact words, before or without a s
       'CONFIG_INVALID: --server: "localhost:8300" is not of the form http://HOST:PORT',
     ],
     [
+      () => listCaptures({ server: 'ftp://root:hunter2@h' }),
+      'CONFIG_INVALID: --server: "ftp://root:***@h" is not of the form http://HOST:PORT',
+    ],
+    [
       () => listCaptures({ ...client, tokenFile: '/nonexistent/token' }),
       'CONFIG_INVALID: --token-file: /nonexistent/token cannot be read',
     ],
@@ -329,7 +333,11 @@ test('a server refuses wrong options in exact words, before anything is opened',
     ],
     [
       { etcd: 'http://h:2379,h:2379' },
-      'CONFIG_INVALID: --etcd: "h:2379" is not of the form http://HOST:PORT',
+      'CONFIG_INVALID: --etcd: member 2 is not of the form http://host:port',
+    ],
+    [
+      { etcd: 'etcd://root:hunter2@h:2379' },
+      'CONFIG_INVALID: --etcd: member 1 is not of the form http://host:port',
     ],
     [
       { config: half },

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fail, failure, FailureError } from '#src/base/failure.ts';
 import { failureCatalogue, type FailureCode } from '#src/base/failures.ts';
 import { Secret } from '#src/base/secret.ts';
+import { maskUri } from '#src/config/uri.ts';
 
 /** Options every client command has. */
 export interface ClientOptions {
@@ -25,7 +26,7 @@ export class ApiClient {
   constructor({ server, tokenFile }: ClientOptions) {
     const url = URL.canParse(server) ? new URL(server) : null;
     if (url === null || !['http:', 'https:'].includes(url.protocol)) {
-      fail('CONFIG_INVALID', `--server: "${server}" is not of the form http://HOST:PORT`);
+      fail('CONFIG_INVALID', `--server: "${maskUri(server)}" is not of the form http://HOST:PORT`);
     }
     this.#url = url.origin;
     this.#token = tokenFile === undefined ? null : readToken(tokenFile, '--token-file');
