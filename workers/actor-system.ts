@@ -23,7 +23,7 @@ import { inspectionOf, type Inspection } from './inspection.ts';
 import { openLog } from './log.ts';
 import { PeerLinks } from './peer-links.ts';
 import type { CaptureSettings } from './settings.ts';
-import { deadlineAwaited } from './shared-memory.ts';
+import { deadlineAwaited, gateCountMax, threadCountMax } from './shared-memory.ts';
 import { ThreadHost, type AnyPort } from './thread-host.ts';
 import { watchThread } from './thread-watch.ts';
 import { Threads } from './threads.ts';
@@ -50,6 +50,16 @@ export interface ActorSystemOptions {
   readonly onOver: (over: TreeOver) => void;
   /** Called after every fence, from whichever thread it came, when it is proven that nothing fenced runs any more. */
   readonly onFence?: (proof: FenceProof) => void;
+}
+
+/** What the shared memory has no words for, one message each. */
+function checkRoom(plan: TeamPlan, workThreadCount: number): readonly string[] {
+  const threadCount = 1 + threadsOf(plan).length + workThreadCount;
+  const gateCount = gatesOf(plan).length;
+  return [
+    ...(threadCount > threadCountMax ? [`${threadCount} threads, at most ${threadCountMax}`] : []),
+    ...(gateCount > gateCountMax ? [`${gateCount} gates, at most ${gateCountMax}`] : []),
+  ];
 }
 
 const outside: Ref = { path: 'outside', thread: 'main', incarnation: 1 };
@@ -126,17 +136,31 @@ export class ActorSystem {
 
   /** Starts threads and tree. A wrong plan is an error that names every fault, before anything starts. */
   static async start(options: ActorSystemOptions): Promise<ActorSystem> {
-    const faults = checkPlan(options.plan, Object.keys(options.world.roles));
+    const faults = [
+      ...checkPlan(options.plan, Object.keys(options.world.roles)),
+      ...checkRoom(options.plan, options.workThreadCount),
+    ];
     if (faults.length > 0) throw new Error(`the house plan is wrong:\n${faults.join('\n')}`);
     mkdirSync(options.settings.dataDirectory, { recursive: true });
     const system = new ActorSystem(options);
-    system.#peers = (await options.openPeers?.(system.#peerLinks.events)) ?? null;
-    if (system.#peers !== null) system.#peerLinks.use(system.#peers);
-    await system.#threads.start();
-    system.#watchdog = system.#startWatchdog();
-    system.#unwatch = watchThread(system.gate, () => void system.#obeyFence());
-    await new Promise<void>((resolve) => system.tree.boot(resolve));
+    try {
+      await system.#boot();
+    } catch (error) {
+      // What was started by then would go on, and start threads again, for nobody.
+      system.#isClosing = true;
+      await system.#end();
+      throw error;
+    }
     return system;
+  }
+
+  async #boot(): Promise<void> {
+    this.#peers = (await this.#options.openPeers?.(this.#peerLinks.events)) ?? null;
+    if (this.#peers !== null) this.#peerLinks.use(this.#peers);
+    await this.#threads.start();
+    this.#watchdog = this.#startWatchdog();
+    this.#unwatch = watchThread(this.gate, () => void this.#obeyFence());
+    await new Promise<void>((resolve) => this.tree.boot(resolve));
   }
 
   /** Sends a message of the embedder to a cell of main, under epoch 0. */
@@ -153,7 +177,10 @@ export class ActorSystem {
 
   /** The supervision tree as it lives: statuses, mailboxes, restarts, refusals, states. Plain data. */
   async inspect(): Promise<Inspection> {
-    const stats = await this.#threads.ask((control) => control.stats(), inspectWithinMs);
+    const [stats, cells] = await Promise.all([
+      this.#threads.ask((control) => control.stats(), inspectWithinMs),
+      this.overview(),
+    ]);
     const main: ThreadStats = {
       refusals: this.#shell.refusals(),
       counters: Object.fromEntries(this.#host.counters),
@@ -161,7 +188,7 @@ export class ActorSystem {
     return inspectionOf({
       captureId: this.#options.settings.captureId,
       tree: this.tree.inspect(),
-      cells: await this.overview(),
+      cells,
       stats: new Map([['main', main], ...stats]),
     });
   }
@@ -175,6 +202,11 @@ export class ActorSystem {
       this.tree.shutdown();
     });
     this.#stopped = null;
+    await this.#end();
+  }
+
+  /** Ends whatever runs, with no regard to order. */
+  async #end(): Promise<void> {
     await this.#threads.close();
     await this.#host.close();
     await this.#peers?.close();

@@ -11,6 +11,7 @@ import { diff } from './diff-command.ts';
 import { printInspection, readInspection } from './inspect-socket.ts';
 import { replicate } from './replicate-command.ts';
 import { server } from './server-command.ts';
+import { workThreadCountMax } from './shared-memory.ts';
 
 /** Exit statuses of DESIGN §17. */
 const exitStatus = { done: 0, failed: 1, usage: 2 } as const;
@@ -25,6 +26,13 @@ function wholeNumber(text: string): number {
   const value = Number(text);
   if (!Number.isInteger(value) || value < 1)
     throw new InvalidArgumentError('must be a whole number from 1.');
+  return value;
+}
+
+function workerCount(text: string): number {
+  const value = wholeNumber(text);
+  if (value > workThreadCountMax)
+    throw new InvalidArgumentError(`must be at most ${workThreadCountMax}.`);
   return value;
 }
 
@@ -65,7 +73,7 @@ function build(finish: (status: number) => void): Command {
       'now',
     )
     .option('--until-caught-up', 'end when the position that is newest now is applied', false)
-    .option('--workers <n>', 'work threads; default: cores - 1', wholeNumber)
+    .option('--workers <n>', 'work threads; default: cores - 1', workerCount)
     .option('--data-dir <dir>', 'event store and epochs; default: a temporary directory')
     .addOption(json())
     .addOption(logLevel())
@@ -79,7 +87,7 @@ function build(finish: (status: number) => void): Command {
     .option('--etcd <urls>', 'etcd of the cluster, URL,URL')
     .option('--cluster-id <id>', 'name of the cluster', 'default')
     .option('--config <file>', 'server configuration (TOML)')
-    .option('--workers <n>', 'work threads; default: cores - 1', wholeNumber)
+    .option('--workers <n>', 'work threads; default: cores - 1', workerCount)
     .option('--lease-ttl <seconds>', 'how long a dead node is waited for', wholeNumber, 10)
     .addOption(
       new Option('--on-fence <what>', 'what a node does that lost its claim')

@@ -12,6 +12,7 @@ import { blankStatus, type ChangefeedStatus } from '#src/protocol/changefeed.ts'
 import { Capture } from './capture.ts';
 import { checkUris } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
+import { workThreadCountMax } from './shared-memory.ts';
 
 /** What to replicate, and how. URIs as DESIGN §17. */
 export interface ReplicationOptions {
@@ -68,7 +69,9 @@ export class Replication {
     const ended = Promise.withResolvers<ChangefeedStatus>();
     const capture = await Capture.start({
       settings: settingsOf(options),
-      workThreadCount: options.workThreadCount ?? Math.max(1, availableParallelism() - 1),
+      workThreadCount:
+        options.workThreadCount ??
+        Math.min(workThreadCountMax, Math.max(1, availableParallelism() - 1)),
       onStatus: (status) => {
         last = status;
         options.onStatus?.(status);

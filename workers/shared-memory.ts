@@ -3,11 +3,14 @@
  * every access is atomic except the shell's read of `fences`, which may lag a store by the time a cache line travels.
  */
 
-/** Gates of a plan; a plan of more is refused when the memory is made. */
+/** Gates of a plan; a system whose plan has more is refused at its start. */
 export const gateCountMax = 8;
 
-/** Threads of a capture, `main` first; more are refused. */
+/** Threads of a capture, `main` first; a system of more is refused at its start. */
 export const threadCountMax = 128;
+
+/** Work threads that may be asked for: room for those that plans name stays. */
+export const workThreadCountMax = threadCountMax - 8;
 
 /** How `deadline` says that no session bounds this process (one process without a cluster). */
 export const noDeadline = 0n;
@@ -27,7 +30,7 @@ export interface SharedWords {
   readonly confirmed: Int32Array;
   /** Per thread: 1 while its heartbeat was found stale and it has not come back; falls to 0 again. */
   readonly suspended: Int32Array;
-  /** [0] write deadline, [1] when the probation under way began (0 none). Monotonic ns; may fall when a session ends. */
+  /** [0] write deadline, [1] when the probation under way began (0 none). Monotonic ns; once published it only rises. */
   readonly deadline: BigInt64Array;
   /** Per thread: monotonic ns of its last heartbeat; 0 while the thread is not running. */
   readonly heartbeats: BigInt64Array;

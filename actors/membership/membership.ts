@@ -117,11 +117,13 @@ function signal(state: S, signal: Signal): Step<S> {
     case 'StopAsked':
       return [state, [{ kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }]];
     case 'Terminated': {
+      // A late word of an earlier life does not drop the present one.
+      const { incarnation } = signal.ref;
       const gone = addressOf(signal.ref);
-      return [
-        { ...state, followers: state.followers.filter((one) => addressOf(one) !== gone) },
-        [],
-      ];
+      const followers = state.followers.filter(
+        (one) => addressOf(one) !== gone || one.incarnation !== incarnation,
+      );
+      return [{ ...state, followers }, []];
     }
     case 'ChildStarted':
     case 'ChildRefused':

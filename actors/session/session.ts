@@ -97,7 +97,11 @@ function signal(state: S, signal: Signal): Step<S> {
     case 'StopAsked':
       return leave(state);
     case 'Terminated': {
-      const followers = state.followers.filter((one) => one.path !== signal.ref.path);
+      // A late word of an earlier life does not drop the present one.
+      const followers = state.followers.filter(
+        ({ path, incarnation }) =>
+          path !== signal.ref.path || incarnation !== signal.ref.incarnation,
+      );
       return [{ ...state, followers }, []];
     }
     case 'ChildStarted':

@@ -261,6 +261,12 @@ test('followers are told when they come, at each change and once a second, until
     'timer tell 1000',
   ]);
   const ended = { kind: 'Terminated', ref: refOf('a'), exit: { kind: 'normal' } } as const;
+  const earlier = { ...ended, ref: refOf('a', 2) };
+  [one.state] = membership.signal!(one.state, earlier, envOf());
+  assert.deepEqual(
+    one.state.followers.map(({ path }) => path),
+    ['elector', 'a'],
+  );
   [one.state] = membership.signal!(one.state, ended, envOf());
   assert.deepEqual(one.list(alive('n'), record('n')), ['elector NodesChanged', 'port NextEvents']);
 });

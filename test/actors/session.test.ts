@@ -276,6 +276,12 @@ test('followers are told when they come and when it changes; one that ended is n
   );
   assert.deepEqual(one.tell({ kind: 'FollowSession' }, 'b'), ['b SessionJoined']);
   const ended = { kind: 'Terminated', ref: refOf('a'), exit: { kind: 'normal' } } as const;
+  const earlier = { ...ended, ref: refOf('a', 2) };
+  [one.state] = session.signal!(one.state, earlier, envOf());
+  assert.deepEqual(
+    one.state.followers.map(({ path }) => path),
+    ['a', 'b'],
+  );
   [one.state] = session.signal!(one.state, ended, envOf());
   assert.deepEqual(one.tell({ kind: 'ExpiryDue' }), ['port Fence', 'b SessionLost']);
 });

@@ -158,3 +158,10 @@ test('a process whose main never comes back from the deadline is killed', async 
   const signal = await new Promise((resolve) => child.once('exit', (_code, name) => resolve(name)));
   assert.equal(signal, 'SIGKILL');
 });
+
+test('more threads than the shared memory has words for are refused before anything starts', async () => {
+  await assert.rejects(
+    FenceStage.start({ workThreadCount: 128 }),
+    /the house plan is wrong:\n129 threads, at most 128/,
+  );
+});

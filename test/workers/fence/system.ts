@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ActorSystem } from '#workers/actor-system.ts';
+import { ActorSystem, type ActorSystemOptions } from '#workers/actor-system.ts';
 import type { FenceProof } from '#workers/fence-proof.ts';
 import { makeNotes, note, plan, world, worldUrl, type CellProps } from './world.ts';
 
@@ -15,7 +15,9 @@ export class FenceStage {
   #system: ActorSystem | null = null;
 
   /** Starts it, with two work threads. */
-  static async start(more: { readonly isLeased?: boolean } = {}): Promise<FenceStage> {
+  static async start(
+    more: Partial<Pick<ActorSystemOptions, 'isLeased' | 'workThreadCount'>> = {},
+  ): Promise<FenceStage> {
     const stage = new FenceStage();
     stage.#system = await ActorSystem.start({
       plan,
