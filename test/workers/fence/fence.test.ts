@@ -26,8 +26,8 @@ async function assertFenced(stage: FenceStage): Promise<void> {
   await stage.working(started + 4);
 }
 
-test('working cells on two threads do nothing from the fence on, and the next life works', async () => {
-  const stage = await FenceStage.start();
+test('working cells on two threads do nothing from the fence on, and the next life works', async (t) => {
+  const stage = await FenceStage.of(t);
   stage.spawn(['work', 'work-1', 20], ['work', 'work-2', 20]);
   await stage.working(40);
   const proving = stage.system.fence('test', 'house/w');
@@ -41,9 +41,9 @@ test('working cells on two threads do nothing from the fence on, and the next li
   await stage.stop();
 });
 
-test('a thread that spins, and one that is blocked, are ended and started again', async () => {
+test('a thread that spins, and one that is blocked, are ended and started again', async (t) => {
   for (const does of ['spin', 'block'] as const) {
-    const stage = await FenceStage.start();
+    const stage = await FenceStage.of(t);
     stage.spawn(['work', 'work-1', 5], [does, 'work-2']);
     await stage.working(6);
     const proof = await stage.system.fence('test', 'house/w');
@@ -53,8 +53,8 @@ test('a thread that spins, and one that is blocked, are ended and started again'
   }
 });
 
-test('a cell in the middle of its start is fenced too, and never comes up', async () => {
-  const stage = await FenceStage.start();
+test('a cell in the middle of its start is fenced too, and never comes up', async (t) => {
+  const stage = await FenceStage.of(t);
   stage.spawn(['start-slowly', 'work-1'], ['work', 'work-2', 3]);
   await stage.until(() => stage.note('started') === 4);
   await stage.system.fence('test', 'house/w');
@@ -62,8 +62,8 @@ test('a cell in the middle of its start is fenced too, and never comes up', asyn
   await stage.stop();
 });
 
-test('cells asked for while the fence comes are not started under the fenced life', async () => {
-  const stage = await FenceStage.start();
+test('cells asked for while the fence comes are not started under the fenced life', async (t) => {
+  const stage = await FenceStage.of(t);
   stage.spawn(['work', 'work-1', 200], ['work', 'work-2', 200]);
   const proof = await stage.system.fence('test', 'house/w');
   assert.equal(proof.isProven, true);
@@ -72,8 +72,8 @@ test('cells asked for while the fence comes are not started under the fenced lif
   await stage.stop();
 });
 
-test('a graceful stop that is held up becomes a fence', async () => {
-  const stage = await FenceStage.start();
+test('a graceful stop that is held up becomes a fence', async (t) => {
+  const stage = await FenceStage.of(t);
   stage.spawn(['cling', 'work-1', 3], ['work', 'work-2', 3]);
   await stage.working(6);
   const stopped = stage.stop();
@@ -88,8 +88,8 @@ test('a graceful stop that is held up becomes a fence', async () => {
   assert.deepEqual(stage.counts(), before);
 });
 
-test('a fence from a worker thread is one for all threads, and main hears of it', async () => {
-  const stage = await FenceStage.start();
+test('a fence from a worker thread is one for all threads, and main hears of it', async (t) => {
+  const stage = await FenceStage.of(t);
   stage.spawn(['work', 'work-1', 5], ['work', 'work-2', 5]);
   await stage.working(10);
   stage.spawn(['fence', 'work-2']);
@@ -100,8 +100,8 @@ test('a fence from a worker thread is one for all threads, and main hears of it'
   await stage.stop();
 });
 
-test('two fences at once are one', async () => {
-  const stage = await FenceStage.start();
+test('two fences at once are one', async (t) => {
+  const stage = await FenceStage.of(t);
   stage.spawn(['work', 'work-1', 5], ['spin', 'work-2']);
   await stage.working(6);
   const proofs = await Promise.all([
@@ -115,8 +115,8 @@ test('two fences at once are one', async () => {
   await stage.stop();
 });
 
-test('a fence of the root ends everything, and the whole comes back', async () => {
-  const stage = await FenceStage.start();
+test('a fence of the root ends everything, and the whole comes back', async (t) => {
+  const stage = await FenceStage.of(t);
   stage.spawn(['work', 'work-1', 5]);
   await stage.working(5);
   assert.throws(() => stage.system.revive('house'), /not fenced/);
@@ -129,8 +129,8 @@ test('a fence of the root ends everything, and the whole comes back', async () =
   await stage.stop();
 });
 
-test('the watchdog fences at the deadline while main spins', async () => {
-  const stage = await FenceStage.start({ isLeased: true });
+test('the watchdog fences at the deadline while main spins', async (t) => {
+  const stage = await FenceStage.of(t, { isLeased: true });
   const { gate } = stage.system;
   const lease = leaseDeadline(gate, stage.system.gatesBelow('house'), () => {});
   stage.spawn(['work', 'work-1', 3], ['work', 'work-2', 3]);

@@ -2,10 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ActorSystem, type ActorSystemOptions } from '#workers/actor-system.ts';
 import type { FenceProof } from '#workers/fence-proof.ts';
 import { makeNotes, note, plan, world, worldUrl, type CellProps } from './world.ts';
+
+type StageOptions = Partial<Pick<ActorSystemOptions, 'isLeased' | 'workThreadCount'>>;
 
 /** See the top of this file. */
 export class FenceStage {
@@ -14,10 +17,15 @@ export class FenceStage {
   readonly #directory = mkdtempSync(join(tmpdir(), 'sluice-fence-'));
   #system: ActorSystem | null = null;
 
+  /** For a test: stopped at its end, also when it fails, because living threads would keep the process. */
+  static async of(t: TestContext, more: StageOptions = {}): Promise<FenceStage> {
+    const stage = await FenceStage.start(more);
+    t.after(() => stage.stop());
+    return stage;
+  }
+
   /** Starts it, with two work threads. */
-  static async start(
-    more: Partial<Pick<ActorSystemOptions, 'isLeased' | 'workThreadCount'>> = {},
-  ): Promise<FenceStage> {
+  static async start(more: StageOptions = {}): Promise<FenceStage> {
     const stage = new FenceStage();
     stage.#system = await ActorSystem.start({
       plan,
@@ -80,7 +88,7 @@ export class FenceStage {
   }
 
   async stop(): Promise<void> {
-    await this.system.stop();
+    await this.#system?.stop();
     rmSync(this.#directory, { recursive: true, force: true });
   }
 }
