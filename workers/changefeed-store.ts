@@ -39,7 +39,7 @@ export class ChangefeedStore {
     );
   }
 
-  /** Writes a record that stood at `revision` (0: none yet); CHANGEFEED_EXISTS or CHANGEFEED_STATE when it moved. */
+  /** Writes a record that stood at `revision` (0: none yet); CHANGEFEED_STATE when it moved. */
   async put(record: ChangefeedRecord, revision: number): Promise<number> {
     const key = changefeedInfoKey(this.#clusterId, record.id);
     return this.#transact({

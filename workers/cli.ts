@@ -82,15 +82,24 @@ function build(finish: (status: number) => void): Command {
     .command('server')
     .description('run a node with its HTTP API')
     .option('--addr <host:port>', 'where the API listens', '127.0.0.1:8300')
-    .option('--peer-addr <host:port>', 'where other nodes are listened to', '127.0.0.1:8301')
+    .option(
+      '--peer-addr <host:port>',
+      'where other nodes are listened to (several nodes: not in this version)',
+      '127.0.0.1:8301',
+    )
     .requiredOption('--data-dir <dir>', 'event store, and the state of a single node')
-    .option('--etcd <urls>', 'etcd of the cluster, URL,URL')
+    .option('--etcd <urls>', 'etcd of the cluster, URL,URL (not in this version)')
     .option('--cluster-id <id>', 'name of the cluster', 'default')
     .option('--config <file>', 'server configuration (TOML)')
     .option('--workers <n>', 'work threads; default: cores - 1', workerCount)
-    .option('--lease-ttl <seconds>', 'how long a dead node is waited for', wholeNumber, 10)
+    .option(
+      '--lease-ttl <seconds>',
+      'how long a dead node is waited for (not in this version)',
+      wholeNumber,
+      10,
+    )
     .addOption(
-      new Option('--on-fence <what>', 'what a node does that lost its claim')
+      new Option('--on-fence <what>', 'what a node does that lost its claim (not in this version)')
         .choices(['rejoin', 'exit'])
         .default('rejoin'),
     )

@@ -27,7 +27,7 @@ export class DeadlineWatch {
   readonly #gates: readonly number[];
   readonly #threadCount: number;
   #last: WatchClocks | null = null;
-  /** Milliseconds, gaps left out, since the fence that is not confirmed yet; null: none. */
+  /** Milliseconds, a gap counted as the shortest one, since the fence that is not confirmed yet; null: none. */
   #unconfirmedMs: number | null = null;
 
   /** Watches threads 0 to `threadCount - 1`; a passed deadline fences `gates`. */

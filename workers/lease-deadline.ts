@@ -2,16 +2,15 @@
 import type { DeadlineSink } from '#src/ports/deadline-sink.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { Gate } from './gate.ts';
-import { deadlineAwaited, noDeadline } from './shared-memory.ts';
 
-/** See the top of this file. `gates` are all gates of the plan: losing the session fences the capture whole. */
+/** See the top of this file. `gates` covers every gate a plan may have: losing the session fences the capture whole. */
 export function leaseDeadline(gate: Gate, gates: readonly number[], log: Log): DeadlineSink {
   const { deadline } = gate.words;
   return {
     publish: (deadlineNs, sentNs) => {
       const current = Atomics.load(deadline, 0);
-      if (current === noDeadline || current === deadlineAwaited || current < deadlineNs)
-        Atomics.store(deadline, 0, deadlineNs);
+      // The marks of `no deadline` and `awaited` are below every deadline.
+      if (current < deadlineNs) Atomics.store(deadline, 0, deadlineNs);
       const probation = Atomics.load(deadline, 1);
       // A newer gap that the watchdog found meanwhile keeps its probation.
       if (probation !== 0n && probation < sentNs)

@@ -88,11 +88,6 @@ export class Link {
     });
   }
 
-  /** Lets the process end while the link stands. */
-  unref(): void {
-    this.#port.unref();
-  }
-
   /** Ends both directions; what waits is dropped. */
   close(): void {
     this.#close();

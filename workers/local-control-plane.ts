@@ -9,7 +9,7 @@ import { fail, failure, FailureError, type Failure } from '#src/base/failure.ts'
 import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
 import { maskUri } from '#src/config/uri.ts';
 import { compileTableFilter } from '#src/model/table-filter.ts';
-import type { StartAt } from '#src/model/start-at.ts';
+import { startOf, type StartAt } from '#src/model/start-at.ts';
 import type { Log } from '#src/ports/log.ts';
 import { blankStatus, type ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type {
@@ -47,8 +47,6 @@ interface Feed {
   replication: Replication | null;
   status: ChangefeedStatus;
   warnings: readonly string[];
-  /** Set while somebody ends it: its end is then no news. */
-  isEnding: boolean;
 }
 
 /** Changefeeds of one process; each has threads of its own. */
@@ -250,10 +248,10 @@ export class LocalControlPlane implements ControlPlane {
 
   async #start(feed: Feed): Promise<void> {
     const { record } = feed;
-    feed.isEnding = false;
     const { workThreadCount } = this.#options;
+    let replication: Replication;
     try {
-      feed.replication = await Replication.start({
+      replication = await Replication.start({
         upstreamUri: record.upstreamUri,
         sinkUri: record.sinkUri,
         changefeedId: record.id,
@@ -272,10 +270,11 @@ export class LocalControlPlane implements ControlPlane {
       await this.#failed(feed, why);
       return;
     }
-    void feed.replication.result.then(({ status }) => {
-      if (feed.isEnding) return;
-      void this.#turn(record.id, () => this.#over(feed, status)).catch((error: unknown) =>
-        this.#options.log('error', 'changefeed-not-saved', { message: faultOf(error).message }),
+    feed.replication = replication;
+    void replication.result.then(({ status }) => {
+      void this.#turn(record.id, () => this.#over(feed, replication, status)).catch(
+        (error: unknown) =>
+          this.#options.log('error', 'changefeed-not-saved', { message: faultOf(error).message }),
       );
     });
   }
@@ -285,8 +284,9 @@ export class LocalControlPlane implements ControlPlane {
     if (feed.record.state === 'normal') await this.#start(feed);
   }
 
-  async #over(feed: Feed, status: ChangefeedStatus): Promise<void> {
-    if (feed.isEnding || this.#feeds.get(feed.record.id) !== feed) return;
+  /** One that was ended meanwhile, or followed by the next, is no news. */
+  async #over(feed: Feed, replication: Replication, status: ChangefeedStatus): Promise<void> {
+    if (feed.replication !== replication || this.#feeds.get(feed.record.id) !== feed) return;
     feed.replication = null;
     const { state } = status;
     const ended = state === 'finished' || state === 'stopped' ? state : 'failed';
@@ -303,7 +303,6 @@ export class LocalControlPlane implements ControlPlane {
   async #end(id: string): Promise<void> {
     const feed = this.#feeds.get(id);
     if (feed?.replication === null || feed === undefined) return;
-    feed.isEnding = true;
     feed.replication.stop();
     const { status } = await feed.replication.result;
     feed.replication = null;
@@ -396,12 +395,7 @@ function feedOf(record: ChangefeedRecord, revision: number): Feed {
       failure: why,
     },
     warnings: [],
-    isEnding: false,
   };
-}
-
-function startOf(text: string): StartAt {
-  return text === 'now' || text === 'oldest' ? { kind: text } : { kind: 'gtid', gtid: text };
 }
 
 /** `file` and `offset` are there or not, never undefined. */

@@ -1,5 +1,5 @@
 /** What a person or a script sees while a replication runs: one live line, or JSON lines. */
-import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import { lagMs, type ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { ReplicationResult } from './replication.ts';
 
 const everyMs = 1_000;
@@ -82,7 +82,7 @@ export class Progress {
       ...counts,
       rowsPerSecond,
       spans: spanCount,
-      lagMs: lagOf(status),
+      lagMs: lagMs(status),
       checkpoint: shortPosition(status),
     };
     const failure =
@@ -97,7 +97,7 @@ export class Progress {
       status.failure === null ? '' : `  ${status.failure.code}: ${status.failure.message}`;
     const text =
       `${status.state} (${status.stage})  ${rowsPerSecond} rows/s  ${status.counts.rows} rows  ` +
-      `lag ${lagOf(status)} ms  ${status.spanCount} tables  checkpoint ${status.checkpoint?.gtid ?? '-'}${trouble}`;
+      `lag ${lagMs(status)} ms  ${status.spanCount} tables  checkpoint ${status.checkpoint?.gtid ?? '-'}${trouble}`;
     if (process.stdout.isTTY) {
       process.stdout.write(`\r\u001b[K${text.slice(0, (process.stdout.columns ?? 120) - 1)}`);
       this.#lineOpen = true;
@@ -116,10 +116,4 @@ function shortPosition(
   return status.checkpoint === null
     ? null
     : { ts: status.checkpoint.ts, gtid: status.checkpoint.gtid };
-}
-
-/** Server time between the newest transaction read and the newest applied, milliseconds. */
-function lagOf(status: ChangefeedStatus): number {
-  if (status.checkpoint !== null && status.checkpoint.ts >= status.resolvedTs) return 0;
-  return Math.max(0, Math.round(status.sourceMs - status.appliedMs));
 }

@@ -1,7 +1,7 @@
 /** `sluice replicate`: one changefeed in this process, until it has caught up or is told to stop. */
 import type { Failure } from '#src/base/failure.ts';
 import { readChangefeedFile } from '#src/config/changefeed-file.ts';
-import type { StartAt } from '#src/model/start-at.ts';
+import { startOf } from '#src/model/start-at.ts';
 import { Progress } from './progress.ts';
 import { Replication } from './replication.ts';
 
@@ -49,8 +49,4 @@ export async function replicate(options: ReplicateOptions): Promise<number> {
 function statusOf(failure: Failure | null): number {
   if (failure?.code === 'SINK_FENCED') return 3;
   return failure?.code === 'CONFIG_INVALID' ? 2 : 1;
-}
-
-function startOf(text: string): StartAt {
-  return text === 'now' || text === 'oldest' ? { kind: text } : { kind: 'gtid', gtid: text };
 }

@@ -7,7 +7,7 @@ export interface CaptureSettings {
   readonly clusterId: string;
   readonly upstreamUri: string;
   readonly sinkUri: string;
-  /** Event store, embedded coordination; null: a temporary directory, epochs in memory. */
+  /** Event store, embedded coordination. */
   readonly dataDirectory: string;
   readonly isTemporary: boolean;
   /** Names this run in the downstream's lock names and logs. */

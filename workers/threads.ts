@@ -115,7 +115,7 @@ export class Threads {
     return thread !== undefined;
   }
 
-  /** Calls each thread that is up; a thread that does not answer within `withinMs`, or dies, is left out. */
+  /** Calls each thread, one that is starting too; a thread that does not answer within `withinMs`, or dies, is left out. */
   async ask<T>(
     call: (control: Comlink.Remote<ThreadControl>) => Promise<T>,
     withinMs: number,

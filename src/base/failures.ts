@@ -14,7 +14,7 @@ export const failureCatalogue = {
   CHANGEFEED_STATE:
     'The changefeed is not in a state in which this can be done. The message names both.',
   CAPTURE_UNKNOWN: 'There is no node of this capture id. See sluice capture list.',
-  CLUSTER_NEEDED: 'This takes several nodes: start the servers with --etcd.',
+  CLUSTER_NEEDED: 'This takes several nodes, which this version does not run yet.',
   SINK_IS_UPSTREAM:
     'Upstream and downstream are the same server: its own changes would come back for ever.',
   API_INVALID: 'A request to the API does not fit its schema. The message lists every problem.',

@@ -12,6 +12,11 @@ export type StartAt =
       readonly timeline: readonly TimelineSegment[];
     };
 
+/** What a person wrote as the start: `now`, `oldest` or a GTID, which is checked when the upstream is asked for it. */
+export function startOf(text: string): StartAt {
+  return text === 'now' || text === 'oldest' ? { kind: text } : { kind: 'gtid', gtid: text };
+}
+
 /** Which tables to read, and which span each belongs to. */
 export interface Routing {
   /** `schema.table` rules with `*` and `?` wildcards and `!`; the last match wins (FEATURES 1.6). */

@@ -83,3 +83,9 @@ export function blankStatus(id: string): ChangefeedStatus {
     warnings: [],
   };
 }
+
+/** Server time between the newest transaction read and the newest applied, milliseconds. */
+export function lagMs(status: ChangefeedStatus): number {
+  if (status.checkpoint !== null && status.checkpoint.ts >= status.resolvedTs) return 0;
+  return Math.max(0, Math.round(status.sourceMs - status.appliedMs));
+}

@@ -1,6 +1,6 @@
 /** Views of the control plane in the API's words. */
 import type { Failure } from '#src/base/failure.ts';
-import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import { lagMs } from '#src/protocol/changefeed.ts';
 import type { ChangefeedView } from './control-plane.ts';
 
 /** A changefeed in a list. */
@@ -69,12 +69,6 @@ export function syncedAnswer({ status }: ChangefeedView): Readonly<Record<string
     now_ts: timeText(Date.now()),
     info,
   };
-}
-
-/** Server time between the newest transaction read and the newest applied, milliseconds. */
-export function lagMs(status: ChangefeedStatus): number {
-  if (status.checkpoint !== null && status.checkpoint.ts >= status.resolvedTs) return 0;
-  return Math.max(0, Math.round(status.sourceMs - status.appliedMs));
 }
 
 function errorOf({ code, message }: Failure, addr: string): Readonly<Record<string, string>> {

@@ -3,8 +3,7 @@
  * dashboards and alerts work; the rest is `sluice_`.
  */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { ChangefeedState } from '#src/protocol/changefeed.ts';
-import { lagMs } from './answers.ts';
+import { lagMs, type ChangefeedState } from '#src/protocol/changefeed.ts';
 import type { ChangefeedView, ControlPlane } from './control-plane.ts';
 
 /** Text for one scrape. */

@@ -27,11 +27,6 @@ export class ValueReader {
     this.#end = bytes.byteLength;
   }
 
-  /** Lets go of the bytes. */
-  close(): void {
-    this.open(new Uint8Array(0));
-  }
-
   /** True when nothing is left. */
   get isAtEnd(): boolean {
     return this.#at === this.#end;

@@ -5,7 +5,7 @@
  * kept over a restart.
  */
 import { randomBytes } from 'node:crypto';
-import { FailureError, type Outcome, failed, failure, ok } from '#src/base/failure.ts';
+import { FailureError, type Outcome, fail, failed, failure, ok } from '#src/base/failure.ts';
 import { coordinationRefusal } from '#src/ports/coordination-bounds.ts';
 import type {
   CoordinationAnswer,
@@ -126,7 +126,7 @@ class EmbeddedCoordination {
     if (writes.length === 0) return;
     const entries = this.#store.entriesWith(writes);
     if (entries.size > keyCountMax && entries.size > this.#store.size) {
-      throw new FailureError(failure('COORDINATION_TOO_LARGE', `more than ${keyCountMax} keys`));
+      fail('COORDINATION_TOO_LARGE', `more than ${keyCountMax} keys`);
     }
     // Memory follows the disk: a transaction that could not be stored has not happened.
     if (this.#directory !== null) {
@@ -139,9 +139,7 @@ class EmbeddedCoordination {
 
   #openSession(): CoordinationAnswer {
     if (this.#sessions.size >= sessionCountMax) {
-      throw new FailureError(
-        failure('COORDINATION_TOO_LARGE', `more than ${sessionCountMax} sessions`),
-      );
+      fail('COORDINATION_TOO_LARGE', `more than ${sessionCountMax} sessions`);
     }
     const lease = randomBytes(8).toString('hex');
     this.#sessions.add(lease);
@@ -150,9 +148,7 @@ class EmbeddedCoordination {
 
   #demandSession(lease: string): void {
     if (this.#sessions.has(lease)) return;
-    throw new FailureError(
-      failure('COORDINATION_SESSION_LOST', 'the session was closed', { scope: 'Node' }),
-    );
+    fail('COORDINATION_SESSION_LOST', 'the session was closed', { scope: 'Node' });
   }
 
   async #wait(

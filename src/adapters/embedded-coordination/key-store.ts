@@ -78,7 +78,7 @@ export class KeyStore {
   }
 
   /** Keys there would be after `writes`. */
-  entriesWith(writes: readonly KeyValue[]): ReadonlyMap<string, KeyValue> {
+  entriesWith(writes: readonly KeyValue[]): Map<string, KeyValue> {
     const entries = new Map(this.#entries);
     for (const write of writes) {
       if (write.value === null) entries.delete(write.key);
@@ -90,7 +90,7 @@ export class KeyStore {
   /** Performs what was planned last. */
   apply(writes: readonly KeyValue[]): void {
     if (writes.length === 0) return;
-    this.#entries = new Map(this.entriesWith(writes));
+    this.#entries = this.entriesWith(writes);
     this.#revision++;
     this.#history.push(...writes);
     while (this.#history.length > historyCountMax) this.compact(this.#history[0]!.revision);

@@ -1,6 +1,6 @@
 import { InterceptingCall, type Interceptor } from '@grpc/grpc-js';
 import { Etcd3, type IDuplexStream, type IOptions } from 'etcd3';
-import { FailureError, failure } from '#src/base/failure.ts';
+import { FailureError, fail, failure } from '#src/base/failure.ts';
 import { EtcdTimeout, readEtcdError } from './etcd-failure.ts';
 import type { EtcdAddress } from './etcd-url.ts';
 
@@ -87,7 +87,7 @@ export class EtcdEndpoints {
       try {
         return await this.#once(timeoutMs, (options) => call(member, options));
       } catch (error) {
-        if (this.#isClosed) throw new FailureError(failure('INTERNAL_STOPPED', 'closed'));
+        if (this.#isClosed) fail('INTERNAL_STOPPED', 'closed');
         const trouble = readEtcdError(error, member.host);
         if (trouble.isLocal) this.turnFrom(member);
         if (kind === 'write' && trouble.certainty === 'unknown') throw uncertain(trouble.failure);

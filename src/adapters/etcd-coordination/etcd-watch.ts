@@ -3,7 +3,7 @@
  * nothing is lost or repeated; when etcd has forgotten what happened since (compaction, a restored backup) it says so.
  */
 import type { IDuplexStream, IWatchRequest, IWatchResponse } from 'etcd3';
-import { FailureError, failure, type Failure } from '#src/base/failure.ts';
+import { failure, type Failure } from '#src/base/failure.ts';
 import { type KeyValue, coordinationLimits } from '#src/ports/coordination.ts';
 import { type EtcdEndpoints, type EtcdMember, endStream, streamOptions } from './etcd-endpoints.ts';
 import { readEtcdError } from './etcd-failure.ts';
@@ -226,10 +226,8 @@ function lengthOf(transaction: readonly KeyValue[]): number {
 }
 
 function silent(prefix: string): Failure {
-  return new FailureError(
-    failure('COORDINATION_UNREACHABLE', `no member of etcd watches ${prefix}`, {
-      retry: 'Again',
-      scope: 'Node',
-    }),
-  ).failure;
+  return failure('COORDINATION_UNREACHABLE', `no member of etcd watches ${prefix}`, {
+    retry: 'Again',
+    scope: 'Node',
+  });
 }
