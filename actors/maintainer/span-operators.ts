@@ -114,10 +114,11 @@ export class SpanOperators {
     if (operator === undefined || this.#isQuiet) return;
     const next = step(operator, event, this.#mint);
     for (const change of next.changes) this.#table.apply(change);
-    if (next.operator.phase !== operator.phase) {
-      // A new phase asks something else, and at once.
-      for (const request of requestsOf(operator)) this.#sentAtMs.delete(keyOf(request));
-    }
+    // A new phase asks something else, and at once; what a phase does not ask any more is forgotten.
+    const isNew = next.operator.phase !== operator.phase;
+    const asked = new Set(requestsOf(next.operator).map(keyOf));
+    for (const key of requestsOf(operator).map(keyOf))
+      if (isNew || !asked.has(key)) this.#sentAtMs.delete(key);
     this.#operators.set(span, next.operator);
     if (next.operator.phase !== 'done') return;
     this.#operators.delete(span);

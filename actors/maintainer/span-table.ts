@@ -2,7 +2,6 @@
  * The spans of one changefeed and where each is (the span controller of spec/01): absent, being scheduled, or
  * replicating on a node. Mutated in place by its maintainer alone.
  */
-import { must } from '#src/base/assert.ts';
 
 /**
  * One span. `replicating`: its node's watermark covers it. Otherwise it holds the checkpoint back at `checkpointTs`,
@@ -75,7 +74,6 @@ export class SpanTable {
     }
     const row = this.#rows.get(change.span);
     if (row === undefined) return;
-    const { span } = change;
     switch (change.to) {
       case 'absent':
         return this.#put({
@@ -93,9 +91,9 @@ export class SpanTable {
           checkpointTs: change.checkpointTs ?? row.checkpointTs,
         });
       case 'replicating':
-        return this.#put({ ...must(row, span), state: 'replicating' });
+        return this.#put({ ...row, state: 'replicating' });
       case 'gone':
-        this.#rows.delete(span);
+        this.#rows.delete(change.span);
         return;
     }
   }

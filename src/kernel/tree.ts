@@ -269,7 +269,7 @@ export class Tree {
     if (team === undefined || plan === undefined)
       return fault(`no place for ${request.role} under ${request.team}`);
     if (this.#closing) return fault('the tree is stopping');
-    if (this.#isBelowFence(team)) return refuse({ kind: 'fenced' });
+    if (team.isFenced) return refuse({ kind: 'fenced' });
     if (team.status !== 'running' && team.status !== 'starting')
       return fault(`${team.path} is ${team.status}`);
     if (this.#cells.has(`${team.path}/${request.id}`))
@@ -593,10 +593,6 @@ export class Tree {
       node.watchers.splice(0, Infinity, ...outside);
     }
     if (node.watchers.length > 0 || !node.isTold) this.#tellOfEnd(node, fencedExit);
-  }
-
-  #isBelowFence(team: TeamNode | null): boolean {
-    return team !== null && (team.isFenced || this.#isBelowFence(team.team));
   }
 }
 

@@ -126,7 +126,8 @@ async function runSeeds(settings: Settings): Promise<boolean> {
 /** The problem, what led to it, and one line that runs it again. */
 function failureText(result: JobReply, mutant: string): string {
   const again = `npm run sim -- --seeds ${result.seed}${mutant === '' ? '' : ` --mutant ${mutant}`}`;
-  return `seed ${result.seed} failed: ${result.problem}\n  again: ${again}`;
+  const trace = result.trace.map((line) => `  ${line}`).join('\n');
+  return `${trace}\nseed ${result.seed} failed: ${result.problem}\n  again: ${again}`;
 }
 
 /** Makes the case of a seed smaller and keeps it; whether the seed holds. */

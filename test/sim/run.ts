@@ -48,7 +48,7 @@ export async function runCase(simCase: SimCase): Promise<SimResult> {
     events: world.stepCount,
     virtualMs: world.now,
     marks: [...world.marks],
-    trace: problem === null ? [] : world.trace.newest(400),
+    trace: problem === null ? [] : world.trace.newest(40),
   };
 }
 

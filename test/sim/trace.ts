@@ -1,7 +1,7 @@
 /** What happened in a run, as a hash that two runs of one seed must share (I-34), and its newest lines for people. */
 
 /** Lines kept for the message of a failed run. */
-const keptCount = 4_000;
+const keptCount = 40;
 
 /** Events by (time, cell, kind, number). */
 export class Trace {

@@ -8,7 +8,7 @@ import { fail, failure, FailureError, type Failure } from '#src/base/failure.ts'
 import type { Secret } from '#src/base/secret.ts';
 import { addressText, isLoopback, parseAddress } from '#src/config/address.ts';
 import { parseChangefeedConfig } from '#src/config/changefeed-file.ts';
-import type { TableName } from '#src/adapters/mysql-upstream/table-keys.ts';
+import type { TableName } from '#src/model/span.ts';
 import type { Log } from '#src/ports/log.ts';
 import { verifyTables } from '../preflight.ts';
 import { listedChangefeed, shownChangefeed, syncedAnswer } from './answers.ts';

@@ -1,13 +1,8 @@
 import { FailureError } from '../../base/failure.ts';
 import { compileTableFilter } from '../../model/table-filter.ts';
+import type { TableName } from '../../model/span.ts';
 import { ServerConnection } from './server-connection.ts';
 import { parseUpstreamUri } from './upstream-uri.ts';
-
-/** A table by its parts. */
-export interface TableName {
-  readonly schema: string;
-  readonly table: string;
-}
 
 /** Tables that a changefeed would replicate as they stand now, with and without a key that tells rows apart. */
 export interface TableKeys {

@@ -74,6 +74,20 @@ test('spec/01 §1.7: the same request to the same node waits, a new phase sends 
   assert.equal(control.table.get('s')!.checkpointTs, 20);
 });
 
+test('a merge that ended leaves nothing behind of what it asked: the next one asks all again', () => {
+  const control = new Control('s', 't');
+  const sources = ['s', 't'].map((span) => ({ span, node: 'a', token: 1, ts: null }));
+  const merge: SpanOperator = { kind: 'merge', span: 'm', phase: 'removing', sources };
+  control.operators.push(merge, both);
+  const asked = ['stop s a 1', 'stop t a 1'];
+  assert.deepEqual(control.sends(0), asked);
+  control.says('s', 'a', 1, 'stopped');
+  control.says('t', 'a', 1, 'stopped');
+  assert.equal(control.operators.size, 0);
+  control.operators.push(merge, both);
+  assert.deepEqual(control.sends(1), asked);
+});
+
 test('spec/01 §1.7: a node that is gone already is told at once, after the start', () => {
   const control = new Control('s');
   assert.equal(control.add('s', 'x', 1), true);

@@ -9,14 +9,12 @@ import { LockManager } from './locks.ts';
 import { Execution, Session } from './execution.ts';
 import { statementsOf } from './parse-statement.ts';
 import { runStatement } from './statement.ts';
-import { byteText, keyText } from './value.ts';
+import { byteText } from './value.ts';
 
 import type { LinkListener, ServerLink } from '#src/adapters/mysql-sink/surroundings.ts';
 import type { SimHost } from './connection.ts';
 import type { Logged, ServerState } from './execution.ts';
 import type { ResultRows } from './read.ts';
-import type { Table } from './table.ts';
-import type { RowChange } from './transaction.ts';
 import type { Row, Value } from './value.ts';
 
 /** How fast the simulated server and its network are: longest times in milliseconds, each drawn anew. */
@@ -35,9 +33,7 @@ export interface SimServerSpeed {
 
 /** A server. */
 export class SimMariadb {
-  /** What was committed, in order. */
-  readonly log: Logged[] = [];
-  /** Told of each commit, after it is in the log. */
+  /** Told of each commit, in order. */
   appended: (logged: Logged) => void = () => {};
   /** May be changed at any time. */
   readonly speed: SimServerSpeed;
@@ -78,10 +74,7 @@ export class SimMariadb {
       now: host.now,
       commitMs: () => drawn(this.speed.commitMs),
       definitionMs: () => drawn(this.speed.definitionMs),
-      append: (logged) => {
-        this.log.push(logged);
-        this.appended(logged);
-      },
+      append: (logged) => this.appended(logged),
       depends: () => {
         this.uncertain ??= 'purge';
       },
@@ -146,17 +139,10 @@ export class SimMariadb {
     return this.#state.kill(id);
   }
 
-  /**
-   * Dies and comes back after `downMs`: what is not committed is gone, all connections are. `lostCommits` = how many of the last
-   * commits are lost too, as by a failover to a replica that lagged; never across a statement on definitions.
-   */
-  restart(downMs: number, lostCommits = 0): void {
+  /** Dies and comes back after `downMs`: what is not committed is gone, all connections are. */
+  restart(downMs: number): void {
     this.#isUp = false;
     for (const connection of this.#connections.values()) connection.crash();
-    for (let i = 0; i < lostCommits && this.log.at(-1)?.kind === 'transaction'; i++) {
-      const lost = this.log.pop();
-      if (lost?.kind === 'transaction') this.#takeBack(lost.changes);
-    }
     this.#host.after(downMs, () => {
       this.#isUp = true;
     });
@@ -221,28 +207,6 @@ export class SimMariadb {
     const isLate = lateMs > 0 && this.#host.random() < 0.02;
     return isLate ? this.#host.random() * lateMs : this.#latencyMs();
   }
-
-  #takeBack(changes: readonly RowChange[]): void {
-    for (const { schema, table: name, before, after } of changes.toReversed()) {
-      const table = this.#state.catalog.table({ schema, table: name });
-      if (table !== null) replaceRow(table, after, before);
-    }
-  }
-}
-
-/** Puts a table's committed row back to what it was. */
-function replaceRow(table: Table, from: Row | null, to: Row | null): void {
-  const cell =
-    from === null
-      ? table.cellFor(to!)
-      : table
-          .inOrder()
-          .find(({ committed }) => committed !== null && keyText(committed) === keyText(from));
-  if (cell === undefined) return;
-  cell.committed = to;
-  cell.row = to;
-  if (to !== null) table.enter(cell, to);
-  table.prune(cell, [from]);
 }
 
 function runInstantly(
