@@ -7,6 +7,7 @@ import type { TableMap } from '#src/adapters/binlog/table-map.ts';
 import { TableMaps } from '#src/adapters/binlog/table-maps.ts';
 import { writeText } from '#src/adapters/binlog/text.ts';
 import { ByteWriter } from '#src/base/byte-writer.ts';
+import { median } from './figures.ts';
 
 /** One kind of work. All speeds are medians in rows per second on one thread, from bytes in memory. */
 export interface DecodeCase {
@@ -101,10 +102,6 @@ function timed(task: () => unknown): number {
   const start = performance.now();
   task();
   return (performance.now() - start) / 1000;
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
 }
 
 function print(cases: readonly DecodeCase[]): void {

@@ -10,6 +10,11 @@ export function percentile(sorted: readonly number[], p: number): number {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * p))] ?? 0;
 }
 
+/** The middle one of the values, in any order. */
+export function median(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+}
+
 /** One line of a table: the first cell left, the others right. */
 export function printLine(cells: readonly (string | number)[]): void {
   const [first, ...rest] = cells.map((cell) =>

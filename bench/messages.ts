@@ -8,7 +8,7 @@ import type { Envelope } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { Link } from '#workers/link.ts';
 import { noErlang, runErlang } from './erlang.ts';
-import { percentile, printLine, round2 } from './figures.ts';
+import { median, percentile, printLine, round2 } from './figures.ts';
 import { bareShell, epoch, startCell, type Load, type StartStream } from './messages-cells.ts';
 
 const rounds = 5;
@@ -162,10 +162,7 @@ async function timed(count: number, run: () => Promise<void>): Promise<number> {
 
 function medians(all: readonly Figures[]): Figures {
   return Object.fromEntries(
-    Object.keys(all[0]!).map((name) => [
-      name,
-      all.map((figures) => figures[name]!).sort((a, b) => a - b)[all.length >> 1]!,
-    ]),
+    Object.keys(all[0]!).map((name) => [name, median(all.map((figures) => figures[name]!))]),
   );
 }
 

@@ -24,7 +24,7 @@ const peers = await openGrpcPeers(
   },
 );
 
-/** One byte asks for an echo; 'E' followed by nothing else ends a flood, whose bytes are counted until then. */
+/** Swallows everything; an 'E' at the end of what came is answered with one. */
 const plain = createServer({ noDelay: true }, (socket) => {
   socket.on('error', () => socket.destroy());
   socket.on('data', (bytes) => {

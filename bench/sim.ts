@@ -1,7 +1,7 @@
 /** How fast the simulator runs its seeds in one process: steps of virtual time and virtual hours per second. */
 import { runCase } from '#test/sim/run.ts';
 import { caseOf } from '#test/sim/sim-case.ts';
-import { printLine, round2 } from './figures.ts';
+import { median, printLine, round2 } from './figures.ts';
 
 const seedCount = 100;
 const rounds = 5;
@@ -24,10 +24,10 @@ export async function sim(options: { readonly json: boolean }): Promise<object> 
     }
     if (round > 0) seconds.push((performance.now() - begun) / 1000);
   }
-  const median = seconds.toSorted((a, b) => a - b)[seconds.length >> 1]!;
-  const eventsPerSecond = Math.round(events / median);
-  const hoursPerSecond = round2(virtualMs / 3_600_000 / median);
-  const seedsPerSecond = round2(seedCount / median);
+  const second = median(seconds);
+  const eventsPerSecond = Math.round(events / second);
+  const hoursPerSecond = round2(virtualMs / 3_600_000 / second);
+  const seedsPerSecond = round2(seedCount / second);
   if (!options.json) {
     printLine(['seeds', 'seeds/s', 'events/s', 'hours/s']);
     printLine([`1..${seedCount}`, seedsPerSecond, eventsPerSecond, hoursPerSecond]);

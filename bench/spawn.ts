@@ -4,7 +4,7 @@
  */
 import { noErlang, runErlang } from './erlang.ts';
 import { BenchSystem } from './fence-system.ts';
-import { percentile, printLine, round2 } from './figures.ts';
+import { median, printLine, round2 } from './figures.ts';
 
 /** Children started per second, median. */
 export interface SpawnCase {
@@ -51,13 +51,6 @@ export async function spawn(options: { readonly json: boolean }): Promise<object
   if (!options.json) print(cases);
   const note = rows === null ? { note: noErlang } : {};
   return { name: 'spawn', unit: 'cells/s', peer: 'Erlang/OTP simple_one_for_one', cases, ...note };
-}
-
-function median(values: readonly number[]): number {
-  return percentile(
-    values.toSorted((a, b) => a - b),
-    0.5,
-  );
 }
 
 const erlangSource = `

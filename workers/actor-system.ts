@@ -64,8 +64,9 @@ function checkRoom(plan: TeamPlan, workThreadCount: number): readonly string[] {
 
 const outside: Ref = { path: 'outside', thread: 'main', incarnation: 1 };
 /** Dead threads within {@link lossPeriodMs} above which the system gives up (RELIABILITY I-31). */
-const lossCountMax = 5;
-const lossPeriodMs = 60_000;
+export const lossCountMax = 5;
+/** See {@link lossCountMax}. */
+export const lossPeriodMs = 60_000;
 /** Milliseconds that inspection waits for a thread. */
 const inspectWithinMs = 1_000;
 /** Milliseconds that a thread has to open or close a changefeed's ports; one that is stuck is the watchdog's. */

@@ -2,8 +2,8 @@
 import type { Gate } from './gate.ts';
 import type { Threads } from './threads.ts';
 
-/** A thread that has not confirmed a fence by then is terminated. */
-const confirmWithinMs = 50;
+/** A thread that has not confirmed a fence by then is terminated (DESIGN §5). */
+export const confirmWithinMs = 50;
 /** After that the proof is given up; the watchdog ends the process by then. */
 const proveWithinMs = 5_000;
 

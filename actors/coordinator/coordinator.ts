@@ -16,6 +16,7 @@ import type { Effect } from '#src/kernel/effect.ts';
 import { exitText } from '#src/kernel/exit.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
+import { changefeedEpochKey } from '#src/model/coordination-key.ts';
 import type { CoordinationAnswer, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
 import { unchanged } from '#src/ports/ownership.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
@@ -331,7 +332,7 @@ function feedOf(state: S, path: string): Feed | undefined {
 }
 
 function epochKey(state: S, feed: Feed): string {
-  return `/sluice/${state.props.clusterId}/changefeed/${feed.config.id}/epoch`;
+  return changefeedEpochKey(state.props.clusterId, feed.config.id);
 }
 
 function callCoordination(id: string, request: CoordinationRequest): Effect {

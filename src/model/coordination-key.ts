@@ -5,7 +5,8 @@
  *     capture/<capture-id>          a running node, bound to its session
  *     capture-record/<capture-id>   stays until the node has stopped writing for sure (spec/09 9.2.5)
  *     coordinator                   election: who creates it is coordinator
- *     changefeed/<id>/info          configuration, state, maintainerEpoch
+ *     changefeed/<id>/info          configuration, state
+ *     changefeed/<id>/epoch         maintainerEpoch
  *     changefeed/<id>/status        checkpoint
  *     timeline/<upstream-id>        segments of an upstream's history (DESIGN §8)
  */
@@ -45,9 +46,14 @@ export function changefeedPrefix(clusterId: string): string {
   return `${clusterPrefix(clusterId)}changefeed/`;
 }
 
-/** A changefeed's configuration, state and epoch. */
+/** A changefeed's configuration and state. */
 export function changefeedInfoKey(clusterId: string, changefeedId: string): string {
   return `${changefeedPrefix(clusterId)}${changefeedId}/info`;
+}
+
+/** The last maintainerEpoch that was given. */
+export function changefeedEpochKey(clusterId: string, changefeedId: string): string {
+  return `${changefeedPrefix(clusterId)}${changefeedId}/epoch`;
 }
 
 /** A changefeed's checkpoint. */

@@ -159,7 +159,7 @@ export class Cluster {
         const place = process.threads.get(thread);
         const enter = (run: () => void): void => place?.enter(run);
         const id = `${process.name} ${thread} ${++this.#sinkCount}`;
-        return this.downstream.open({ name: id, thread, mayWrite, enter });
+        return this.downstream.open({ name: id, mayWrite, enter });
       }
       case 'event-store':
         return simStore(this.world, this.weather['event-store']);
@@ -192,13 +192,8 @@ export class Cluster {
 
   #reported(status: ChangefeedStatus): void {
     const { state, failure: why } = status;
-    if (!this.history.isTruncated)
-      assertApplied(
-        this.history,
-        this.downstream.versions,
-        status.checkpoint?.ts ?? 0,
-        'a reported checkpoint',
-      );
+    const { versions } = this.downstream;
+    assertApplied(this.history, versions, status.checkpoint?.ts ?? 0, 'a reported checkpoint');
     if (state !== 'failed') return;
     // Two processes were there at once: one of them is fenced by the other, which is what fences are for.
     if (why?.code === 'SINK_FENCED' && this.hadTakeover) return this.world.mark('feed fenced');

@@ -27,7 +27,7 @@ export function positionAt(ts: number): Position {
 }
 
 /** commitTs of neighbours differ by this, so that a place between them is visible as a mistake. */
-const tsStep = 10;
+export const tsStep = 10;
 
 /** Virtual time 0 as a server would tell it, milliseconds. */
 export const epochMs = 1_600_000_000_000;
@@ -103,8 +103,9 @@ export class History {
   /** The server crashed while item `index` was written: it and what follows never happened; other things do. */
   replaceFrom(index: number): void {
     assert(index * tsStep >= this.readTs, 'what was read as complete stays');
-    const keyCount =
-      1 + Math.max(0, ...this.#plan.flatMap(({ rows }) => rows.map(([, key]) => key)));
+    const keys = this.#plan.flatMap(({ rows }) => rows.map(([, key]) => key));
+    // At least two: other things would else be the same things.
+    const keyCount = Math.max(2, 1 + Math.max(0, ...keys));
     const tail = this.#plan.splice(index);
     this.#plan.push(
       ...tail.map(({ rows, ...item }) => ({

@@ -9,7 +9,7 @@ import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
 import { hashOf } from './dice.ts';
 import type { LaneBatch, ModelDownstream, TimedChange } from './model-downstream.ts';
 import { readRowsEvent } from './row-events.ts';
-import type { SinkPlace } from './sim-downstream.ts';
+import { copied, type SinkPlace } from './sim-downstream.ts';
 import type { LivingPort, PortWeather } from './sim-port.ts';
 import type { World } from './world.ts';
 
@@ -59,7 +59,7 @@ export class ModelSink implements LivingPort {
   }
 
   call(request: { readonly kind: string }, answered: (outcome: Outcome<unknown>) => void): void {
-    const sinkRequest = copy(request as SinkRequest);
+    const sinkRequest = copied(request as SinkRequest);
     const answer = (outcome: Outcome<unknown>): void =>
       void this.#world.after(this.#weather.delay(5), () => answered(outcome));
     if (sinkRequest.kind === 'Release') {
@@ -235,12 +235,6 @@ function applied(ts: number, commitMs: number): SinkAnswer {
     commitMs,
     byteCount: 1,
   };
-}
-
-/** A call keeps its blocks even when their owner is gone. */
-function copy(request: SinkRequest): SinkRequest {
-  if (request.kind !== 'Apply') return request;
-  return { ...request, blocks: request.blocks.map((block) => block.slice()) };
 }
 
 function changesOf(request: Apply): TimedChange[] {

@@ -4,13 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import type { History } from './history.ts';
+import type { SinkRequest } from '#src/ports/sink.ts';
 import type { LivingPort } from './sim-port.ts';
 
 /** Who opens a sink: one thread of one life of a process. */
 export interface SinkPlace {
   /** Unique among all lives, for owners and connection names. */
   readonly name: string;
-  readonly thread: string;
   /** The gate of the process: false once fenced. */
   readonly mayWrite: () => boolean;
   /** Lets something happen on the thread: now, when it wakes up, or never. */
@@ -31,6 +31,12 @@ export interface SimDownstream {
   readonly restart: () => void;
   /** Somebody else locks one of the rows for a while; the model has no locks. */
   readonly lockRow?: (pick: number, forMs: number) => void;
+}
+
+/** A call keeps its blocks even when their owner is gone. */
+export function copied(request: SinkRequest): SinkRequest {
+  if (request.kind !== 'Apply') return request;
+  return { ...request, blocks: request.blocks.map((block) => block.slice()) };
 }
 
 /** Nothing with commitTs ≤ `ts` is missing (P2, I-23). */

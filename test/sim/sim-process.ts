@@ -13,7 +13,9 @@ import { gatesOf } from '#src/kernel/plan.ts';
 import { Tree, type TreeOver } from '#src/kernel/tree.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
+import { lossCountMax, lossPeriodMs } from '#workers/actor-system.ts';
 import { perform, type ThreadCommand } from '#workers/control.ts';
+import { confirmWithinMs } from '#workers/fence-proof.ts';
 import type { Dice } from './dice.ts';
 import { observed } from './observe.ts';
 import { overTheWire, SimLink } from './sim-link.ts';
@@ -47,13 +49,8 @@ export const workThreads = ['work-1', 'work-2'];
 /** Teams that can be fenced, by the number of their gate. */
 export const gatePaths = gatesOf(plan);
 
-/** Dead threads within the period above which the process gives up (RELIABILITY I-31). */
-const lossCountMax = 5;
-const lossPeriodMs = 60_000;
 /** A thread is up again after this time at most. */
 const threadStartMs = 40;
-/** A thread that has not confirmed a fence by then is terminated (DESIGN §5). */
-const confirmWithinMs = 50;
 
 /** All threads of every process. */
 export const threadNames = ['main', 'ingest', ...workThreads];
@@ -158,9 +155,9 @@ export class SimProcess {
       world.after(this.#fenceDice.next(), () => thread.enter(() => sweep(thread)));
     const prove = (): void => {
       for (const thread of open) {
-        if (thread === this.#main) continue;
+        // One that died meanwhile proves it by that; its successor never had anything of the fenced life.
+        if (thread === this.#main || this.threads.get(thread.name) !== thread) continue;
         this.killThread(thread.name);
-        open.delete(thread);
       }
       // A main that sleeps proves nothing: whoever asks waits.
       this.#main.enter(() => {

@@ -3,7 +3,7 @@ import { failed, failure, ok, type Failure, type Outcome } from '#src/base/failu
 import { BlockWriter, type BlockInfo } from '#src/model/block.ts';
 import type { DdlEvent, Position } from '#src/model/position.ts';
 import type { UpstreamAnswer, UpstreamChunk, UpstreamRequest } from '#src/ports/upstream.ts';
-import { epochMs, positionAt, type History, type Item } from './history.ts';
+import { epochMs, positionAt, tsStep, type History, type Item } from './history.ts';
 import { rowsEventOf } from './row-events.ts';
 import type { LivingPort, PortWeather } from './sim-port.ts';
 import { bigRowCount } from './workload.ts';
@@ -121,7 +121,7 @@ export class SimUpstream {
     const open = [...this.#streams].find((one) => one.changeIndex > 0);
     this.cut();
     // Somebody else may have read all of it: then it was committed.
-    if (open === undefined || open.index * 10 < this.history.readTs) return false;
+    if (open === undefined || open.index * tsStep < this.history.readTs) return false;
     this.history.replaceFrom(open.index);
     return true;
   }

@@ -7,7 +7,7 @@ import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
 import type { WriterTable } from '#src/adapters/workload/row-event-writer.ts';
 import type { Change } from '#test/src/adapters/sink-conformance.ts';
 import type { SimHost } from './connection.ts';
-import type { SimMysqlSink } from './sql-downstream.ts';
+import type { LivingPort } from '../sim-port.ts';
 
 /** Transactions of one span: each is a list of keys whose version goes up by one; commitTs = place + 1. */
 export interface SpanHistory {
@@ -64,7 +64,7 @@ function blockOfRange({ span, transactions }: SpanHistory, from: number, to: num
 /** What an owner works with. */
 export interface OwnerParts {
   readonly host: SimHost;
-  readonly sink: SimMysqlSink;
+  readonly sink: LivingPort;
   /** A token above all before it, drawn anew for each raise. */
   readonly nextToken: () => number;
   /** Runs something after so many milliseconds. */

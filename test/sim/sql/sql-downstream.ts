@@ -5,12 +5,14 @@
 import { SinkConnection } from '#src/adapters/mysql-sink/connection.ts';
 import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
+import { copied, type SinkPlace } from '../sim-downstream.ts';
 import { LogCheck } from './log-check.ts';
 import { SimMachine } from './sim-machine.ts';
 import { SimMariadb } from './server.ts';
 
 import type { Outcome } from '#src/base/failure.ts';
 import type { SinkPort, SinkRequest } from '#src/ports/sink.ts';
+import type { LivingPort } from '../sim-port.ts';
 import type { SimHost } from './connection.ts';
 import type { Drain } from './drain.ts';
 import type { SimServerSpeed } from './server.ts';
@@ -28,27 +30,6 @@ export interface SqlDownstreamParts {
   readonly violated?: (what: string) => void;
   /** Told of each checkpoint, when everything up to its ts must be there. */
   readonly checkpointed?: (ts: number) => void;
-}
-
-/** Who opens a sink: one thread of one life of a process. */
-export interface SqlSinkPlace {
-  /** Unique among all lives. */
-  readonly name: string;
-  /** The gate of the process: false once fenced. */
-  readonly mayWrite: () => boolean;
-  /** Lets something happen on the thread: at once, when it is resumed, or never when it is dead. Default: at once. */
-  readonly enter?: (run: () => void) => void;
-}
-
-/** One thread's sink, as a port of the simulator. */
-export interface SimMysqlSink {
-  /** `answered` is called once, later, never within the call. */
-  readonly call: (
-    request: { readonly kind: string },
-    answered: (outcome: Outcome<unknown>) => void,
-  ) => void;
-  /** The thread died: its sockets close, what they had sent is on its way. */
-  readonly close: () => void;
 }
 
 /** The server, with what is known of it. It outlives the processes that write to it. */
@@ -119,15 +100,14 @@ export class SqlDownstream {
   }
 
   /** The sink port of a thread. */
-  open(place: SqlSinkPlace): SimMysqlSink {
+  open(place: SinkPlace): LivingPort {
     const { host, drain, laneCount } = this.#parts;
-    const { enter } = place;
     const machine = new SimMachine({
       host,
       drain,
       server: this.server,
       connected: (id) => this.#writers.set(id, place.name),
-      ...(enter === undefined ? {} : { deliver: enter }),
+      deliver: place.enter,
     });
     const sink = openMysqlSink({
       uri: 'mysql://root@simulated/',
@@ -167,12 +147,6 @@ export class SqlDownstream {
       } else answered(outcome);
     });
   }
-}
-
-/** A call keeps its blocks even when their owner is gone. */
-function copied(request: SinkRequest): SinkRequest {
-  if (request.kind !== 'Apply') return request;
-  return { ...request, blocks: request.blocks.map((block) => block.slice()) };
 }
 
 function tableSql(name: string): string {
