@@ -1,4 +1,5 @@
 /** How the main thread drives a worker thread (comlink, on a port of its own), and what the thread reports back. */
+import { messageOf } from '#src/base/failure.ts';
 import type { MessagePort } from 'node:worker_threads';
 import type { CellStart, TreeRequest } from '#src/kernel/host.ts';
 import type { Signal } from '#src/kernel/message.ts';
@@ -52,7 +53,7 @@ export function perform(
         return shell.start(command.start);
       } catch (error) {
         const { ref } = command.start;
-        const message = error instanceof Error ? error.message : String(error);
+        const message = messageOf(error);
         return report({ kind: 'Exited', ref, exit: { kind: 'fault', message, stack: '' } });
       }
     case 'Stop':

@@ -5,7 +5,7 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fail, failure, FailureError, type Failure } from '#src/base/failure.ts';
+import { fail, failure, FailureError, type Failure, messageOf } from '#src/base/failure.ts';
 import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
 import { maskUri } from '#src/config/uri.ts';
 import { compileTableFilter } from '#src/model/table-filter.ts';
@@ -421,5 +421,5 @@ function needsCluster(what: string): never {
 }
 
 function faultOf(error: unknown): Failure {
-  return failure('INTERNAL_FAULT', error instanceof Error ? error.message : String(error));
+  return failure('INTERNAL_FAULT', messageOf(error));
 }

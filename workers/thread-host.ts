@@ -1,5 +1,5 @@
 /** The production host of a shell: real clock, real randomness, message ports, adapters behind ports. */
-import { fail, failed, failure, FailureError, type Outcome } from '#src/base/failure.ts';
+import { fail, failed, failure, FailureError, type Outcome, messageOf } from '#src/base/failure.ts';
 import type { GateLife, Host, TreeRequest } from '#src/kernel/host.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import type { Log } from '#src/ports/log.ts';
@@ -126,7 +126,7 @@ export class ThreadHost implements Host {
     } catch (error) {
       // A port answers with values; whatever it throws is a bug of the adapter, kept from killing the thread.
       if (error instanceof FailureError) return failed(error.failure);
-      const message = `port ${name}, ${request.kind}: ${error instanceof Error ? error.message : String(error)}`;
+      const message = `port ${name}, ${request.kind}: ${messageOf(error)}`;
       this.log('error', 'port-fault', {
         message,
         stack: error instanceof Error ? (error.stack ?? '') : '',

@@ -1,4 +1,5 @@
 /** The worker threads of a capture: starts them, links them, starts a dead one again; the one place that names their entry. */
+import { messageOf } from '#src/base/failure.ts';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import * as Comlink from 'comlink';
@@ -223,7 +224,7 @@ export class Threads {
   }
 
   #failed(name: string, error: unknown): void {
-    this.#options.callFailed(name, error instanceof Error ? error.message : String(error));
+    this.#options.callFailed(name, messageOf(error));
   }
 }
 

@@ -55,6 +55,11 @@ export function fail(
   throw new FailureError(failure(code, message, more));
 }
 
+/** What a thrown thing says of itself, in one text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** Success or Failure as a value. */
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
-import { fail } from '../base/failure.ts';
+import { fail, messageOf } from '../base/failure.ts';
 
 const schema = z.strictObject({
   'memory-quota': z
@@ -57,10 +57,7 @@ export function readToml(path: string): unknown {
   try {
     return parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    return fail(
-      'CONFIG_INVALID',
-      `${path}: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    return fail('CONFIG_INVALID', `${path}: ${messageOf(error)}`);
   }
 }
 

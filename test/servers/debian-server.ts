@@ -1,3 +1,4 @@
+import { messageOf } from '#src/base/failure.ts';
 import { execFile } from 'node:child_process';
 import {
   existsSync,
@@ -88,8 +89,7 @@ export async function obtainDebianServer(name: ServerMake): Promise<UnpackedServ
       return await describe(root, make, loader);
     });
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    return { unavailable: text.trim().split('\n').slice(-3).join(' | ') };
+    return unavailable(error);
   }
 }
 
@@ -180,4 +180,9 @@ function debianMirror(): { uri: string; keyring: string | null } {
     return { uri, keyring };
   }
   throw new Error('this machine names no Debian archive in its apt sources');
+}
+
+/** Why a server cannot be had, in one line: the end of what the tool said. */
+export function unavailable(error: unknown): { readonly unavailable: string } {
+  return { unavailable: messageOf(error).trim().split('\n').slice(-3).join(' | ') };
 }

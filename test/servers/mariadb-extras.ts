@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { serverCache } from './debian-server.ts';
+import { serverCache, unavailable } from './debian-server.ts';
 import { withLock } from './lock-file.ts';
 
 const run = promisify(execFile);
@@ -34,8 +34,7 @@ export async function obtainMariadbExtras(): Promise<MariadbExtras> {
       galera: join(root, 'usr/lib/galera/libgalera_smm.so'),
     };
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    return { unavailable: text.trim().split('\n').slice(-3).join(' | ') };
+    return unavailable(error);
   }
 }
 

@@ -111,13 +111,18 @@ const draws: Readonly<Record<FaultKind['kind'], Draw>> = {
     asleepMs: dice.magnitude(8_000),
     awakeMs: dice.magnitude(2_000),
   }),
-  'slow-link': (dice) => ({
-    kind: 'slow-link',
-    from: dice.of(threadNames),
-    to: dice.of(threadNames),
-    factor: dice.magnitude(200),
-    forMs: dice.magnitude(5_000),
-  }),
+  'slow-link': (dice) => {
+    const from = dice.of(threadNames);
+    // A thread has no link to itself.
+    const to = dice.of(threadNames.filter((name) => name !== from));
+    return {
+      kind: 'slow-link',
+      from,
+      to,
+      factor: dice.magnitude(200),
+      forMs: dice.magnitude(5_000),
+    };
+  },
   port: (dice) => ({
     kind: 'port',
     port: dice.of(ports),

@@ -1,5 +1,5 @@
 /**
- * `npm run sim -- --seeds A..B [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]`: runs seeds of the
+ * `npm run sim -- [--seeds A[..B]] [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]`: runs seeds of the
  * simulator. The first seed that fails is made smaller and kept. `--shrink SEED [--mutant NAME]` does that with one seed;
  * `--replay FILE [--mutant NAME]` runs a kept one. Exit status 0 when all hold, 1 when one does not (or a mutant survives), 2 for wrong usage.
  */
@@ -29,7 +29,7 @@ interface Settings {
 }
 
 const usage =
-  'usage: npm run sim -- --seeds A..B [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]\n' +
+  'usage: npm run sim -- [--seeds A[..B]] [--mutant NAME | --mutants] [--jobs N] [--check-determinism] [--marks]\n' +
   '       npm run sim -- --shrink SEED [--mutant NAME] | --replay FILE [--mutant NAME]';
 /** A mutant must be found within this many seeds. */
 const mutantSeedCount = 300;

@@ -1,3 +1,4 @@
+import { messageOf } from '#src/base/failure.ts';
 import { assert } from '#src/base/assert.ts';
 import type { Envelope, Message } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
@@ -64,7 +65,7 @@ export class BatchWriter {
         this.#movedByteCount -= part.byteLength;
       }
       this.#forget();
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       assert(false, `message ${envelope.message.kind} cannot be encoded: ${why}`);
     }
     this.#envelopeCount++;

@@ -1,3 +1,4 @@
+import { messageOf } from '#src/base/failure.ts';
 import { Unpackr } from 'msgpackr';
 import { tag } from './value-tag.ts';
 
@@ -125,9 +126,7 @@ export class ValueReader {
       // A copy: what msgpackr makes of byte strings must not hold the batch.
       return unpackr.unpack(Buffer.from(this.#bytes.subarray(at, at + byteCount))) as unknown;
     } catch (error) {
-      throw new CorruptBatch(
-        `a nested value: ${error instanceof Error ? error.message : String(error)}`,
-      );
+      throw new CorruptBatch(`a nested value: ${messageOf(error)}`);
     }
   }
 }

@@ -5,7 +5,15 @@
 import { RowEvent } from '#src/adapters/binlog/row-event.ts';
 import { type TableMap, readTableMap } from '#src/adapters/binlog/table-map.ts';
 import { must, unreachable } from '#src/base/assert.ts';
-import { FailureError, type Outcome, fail, failed, failure, ok } from '#src/base/failure.ts';
+import {
+  FailureError,
+  type Outcome,
+  fail,
+  failed,
+  failure,
+  ok,
+  messageOf,
+} from '#src/base/failure.ts';
 import { blockFlavor, visitBlock } from '#src/model/block.ts';
 import type { Checkpoint } from '#src/model/position.ts';
 import type { Log } from '#src/ports/log.ts';
@@ -68,7 +76,7 @@ class BlackholeSink {
       return ok(this.#answer(request));
     } catch (error) {
       if (error instanceof FailureError) return failed(error.failure);
-      const cause = error instanceof Error ? error.message : String(error);
+      const cause = messageOf(error);
       return failed(failure('INTERNAL_FAULT', 'the blackhole sink broke', { cause }));
     }
   }

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { fail } from '#src/base/failure.ts';
+import { fail, messageOf } from '#src/base/failure.ts';
 
 /**
  * Holds `directory` for one owner: an exclusive transaction on `coordination.lock`, a SQLite file. The operating system
@@ -21,7 +21,7 @@ export function lockDirectory(directory: string): () => void {
       `another process holds the data directory: ${readHolder(holderPath)}`,
       {
         scope: 'Node',
-        cause: error instanceof Error ? error.message : String(error),
+        cause: messageOf(error),
       },
     );
   }

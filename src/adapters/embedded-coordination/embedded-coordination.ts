@@ -5,7 +5,15 @@
  * kept over a restart.
  */
 import { randomBytes } from 'node:crypto';
-import { FailureError, type Outcome, fail, failed, failure, ok } from '#src/base/failure.ts';
+import {
+  FailureError,
+  type Outcome,
+  fail,
+  failed,
+  failure,
+  ok,
+  messageOf,
+} from '#src/base/failure.ts';
 import { coordinationRefusal } from '#src/ports/coordination-bounds.ts';
 import type {
   CoordinationAnswer,
@@ -186,7 +194,7 @@ function translate(error: unknown): {
     failure: failure('COORDINATION_FAILED', 'the coordination directory could not be used', {
       retry: 'Again',
       scope: 'Node',
-      cause: error instanceof Error ? error.message : String(error),
+      cause: messageOf(error),
     }),
   };
 }

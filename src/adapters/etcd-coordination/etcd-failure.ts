@@ -1,4 +1,4 @@
-import { type Failure, failure, FailureError } from '#src/base/failure.ts';
+import { type Failure, failure, FailureError, messageOf } from '#src/base/failure.ts';
 
 /** How sure it is that a request that failed has changed nothing. */
 export type Certainty = 'nothing-done' | 'unknown';
@@ -30,7 +30,7 @@ const neverSent =
 export function readEtcdError(error: unknown, host: string): EtcdTrouble {
   if (error instanceof FailureError)
     return { failure: error.failure, certainty: 'nothing-done', isLocal: false };
-  const text = error instanceof Error ? error.message : String(error);
+  const text = messageOf(error);
   const detail = { member: host };
   const make = (code: Failure['code'], message: string, retry: Failure['retry']): Failure =>
     failure(code, message, { retry, scope: 'Node', detail, cause: text });

@@ -12,7 +12,7 @@ import {
   type ClientDuplexStream,
   type ServiceError,
 } from '@grpc/grpc-js';
-import { failure, FailureError, type Failure } from '../../base/failure.ts';
+import { failure, FailureError, type Failure, messageOf } from '../../base/failure.ts';
 import { Queue } from '../../base/queue.ts';
 import type { PeerClass, PeerLinkStatus } from '../../ports/peers.ts';
 import { asBuffer, passBytes, streamPath } from './byte-service.ts';
@@ -118,7 +118,7 @@ export class OutgoingLink {
       this.#lost(
         error instanceof FailureError
           ? error.failure
-          : unreachableFailure(address, error instanceof Error ? error.message : String(error)),
+          : unreachableFailure(address, messageOf(error)),
       );
       return;
     }

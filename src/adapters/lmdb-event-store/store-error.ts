@@ -1,5 +1,5 @@
 import { statfsSync } from 'node:fs';
-import { Fault, type Failure, FailureError, failure } from '#src/base/failure.ts';
+import { Fault, type Failure, FailureError, failure, messageOf } from '#src/base/failure.ts';
 
 /** Below this much free space a write error is taken for a full disk. */
 const freeBytesMin = 16 << 20;
@@ -12,7 +12,7 @@ const fullCodes: ReadonlySet<unknown> = new Set([-30792, 28, 'ENOSPC']);
  */
 export function translateStoreError(error: unknown, directory: string): Failure {
   if (error instanceof FailureError) return error.failure;
-  const cause = error instanceof Error ? error.message : String(error);
+  const cause = messageOf(error);
   if (error instanceof Fault) return failure('INTERNAL_FAULT', cause);
   const { code } = error as { readonly code?: unknown };
   if (fullCodes.has(code) || freeBytes(directory) < freeBytesMin) {

@@ -1,4 +1,4 @@
-import { type Failure, FailureError, Fault, failure } from '#src/base/failure.ts';
+import { type Failure, FailureError, Fault, failure, messageOf } from '#src/base/failure.ts';
 
 /** SQLite's primary result codes that we tell apart. */
 const code = {
@@ -32,7 +32,7 @@ export function isDuplicate(error: unknown): boolean {
 /** The Failure for whatever was thrown while talking to SQLite. SQLite's messages name tables and columns, not values. */
 export function translateSqliteError(error: unknown): Failure {
   if (error instanceof FailureError) return error.failure;
-  const cause = error instanceof Error ? error.message : String(error);
+  const cause = messageOf(error);
   if (error instanceof Fault) return failure('INTERNAL_FAULT', cause);
   const errno = sqliteCode(error);
   const more = { detail: { errno }, cause } as const;

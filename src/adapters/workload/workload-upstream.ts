@@ -4,7 +4,15 @@
  * history on every machine; only pace and commit times follow the clock.
  */
 import { assert, must } from '#src/base/assert.ts';
-import { FailureError, type Outcome, fail, failed, failure, ok } from '#src/base/failure.ts';
+import {
+  FailureError,
+  type Outcome,
+  fail,
+  failed,
+  failure,
+  ok,
+  messageOf,
+} from '#src/base/failure.ts';
 import type { Position } from '#src/model/position.ts';
 import type { Log } from '#src/ports/log.ts';
 import type {
@@ -69,7 +77,7 @@ class WorkloadUpstream {
       return ok(await this.#answer(request));
     } catch (error) {
       if (error instanceof FailureError) return failed(error.failure);
-      const text = error instanceof Error ? error.message : String(error);
+      const text = messageOf(error);
       return failed(failure('INTERNAL_FAULT', 'the workload generator broke', { cause: text }));
     }
   }

@@ -8,7 +8,7 @@
  *
  * So a world that holds such adapters takes its steps like this, and stays exactly as deterministic as before:
  *
- *     while (world.step()) if (drain.isNeeded) await drain.settle();
+ *     while (world.step()) await drain.settleIfNeeded();
  */
 export class Drain {
   #isNeeded = false;
