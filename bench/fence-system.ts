@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bareSettings } from '#test/fixtures/bare-settings.ts';
 import { ActorSystem } from '#workers/actor-system.ts';
 import { plan, word, world, worldUrl, type SpawnCells } from './fence-world.ts';
 
@@ -21,17 +22,7 @@ export class BenchSystem {
       world,
       worldUrl,
       workThreadCount: 2,
-      settings: {
-        clusterId: 'bench',
-        upstreamUri: '',
-        sinkUri: '',
-        dataDirectory: bench.#directory,
-        isTemporary: true,
-        captureId: 'bench',
-        logLevel: 'silent',
-        storeBytesMax: 1,
-        laneCount: 1,
-      },
+      settings: bareSettings(bench.#directory, 'bench'),
       props: () => null,
       mainPorts: {},
       onOver: (over) => {

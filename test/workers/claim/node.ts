@@ -7,6 +7,7 @@ import type { CellOverview } from '#src/kernel/shell.ts';
 import { openGrpcPeers } from '#src/adapters/grpc-peers/grpc-peers.ts';
 import type { Peers } from '#src/ports/peers.ts';
 import { freePort } from '#test/servers/free-port.ts';
+import { bareSettings } from '#test/fixtures/bare-settings.ts';
 import { ActorSystem } from '#workers/actor-system.ts';
 import { claimProps } from '#workers/claim-props.ts';
 import type { FenceProof } from '#workers/fence-proof.ts';
@@ -42,18 +43,10 @@ export class ClaimNode {
   async #start(cluster: Omit<ClusterSettings, 'peerAddress'> | null): Promise<ClaimNode> {
     const { captureId } = this;
     const peerAddress = `127.0.0.1:${await freePort()}`;
-    const settings = {
-      clusterId: 'c',
-      upstreamUri: '',
-      sinkUri: '',
-      dataDirectory: this.#directory,
+    const settings = bareSettings(this.#directory, captureId, {
       isTemporary: this.#isTemporary,
-      captureId,
-      logLevel: 'silent',
-      storeBytesMax: 1,
-      laneCount: 1,
       ...(cluster === null ? {} : { cluster: { ...cluster, peerAddress } }),
-    } as const;
+    });
     this.#system = await ActorSystem.start({
       plan: planOf(cluster === null),
       world,

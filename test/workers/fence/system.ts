@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bareSettings } from '#test/fixtures/bare-settings.ts';
 import { ActorSystem, type ActorSystemOptions } from '#workers/actor-system.ts';
 import type { FenceProof } from '#workers/fence-proof.ts';
 import { makeNotes, note, plan, world, worldUrl, type CellProps } from './world.ts';
@@ -32,17 +33,7 @@ export class FenceStage {
       world,
       worldUrl,
       workThreadCount: 2,
-      settings: {
-        clusterId: 'c',
-        upstreamUri: '',
-        sinkUri: '',
-        dataDirectory: stage.#directory,
-        isTemporary: true,
-        captureId: 'test',
-        logLevel: 'silent',
-        storeBytesMax: 1,
-        laneCount: 1,
-      },
+      settings: bareSettings(stage.#directory, 'test'),
       props: () => null,
       mainPorts: {},
       onOver: () => {},

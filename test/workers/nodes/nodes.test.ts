@@ -9,6 +9,7 @@ import { must } from '#src/base/assert.ts';
 import { ok } from '#src/base/failure.ts';
 import type { FeedsRequest } from '#src/ports/feeds.ts';
 import type { Peers, PeersRequest } from '#src/ports/peers.ts';
+import { bareSettings } from '#test/fixtures/bare-settings.ts';
 import { ActorSystem } from '#workers/actor-system.ts';
 import { plan, world, worldUrl, type FrontInbox } from './world.ts';
 
@@ -32,17 +33,7 @@ class Node {
       world,
       worldUrl,
       workThreadCount: 1,
-      settings: {
-        clusterId: 'c',
-        upstreamUri: '',
-        sinkUri: '',
-        dataDirectory: directory,
-        isTemporary: true,
-        captureId: id,
-        logLevel: 'silent',
-        storeBytesMax: 1,
-        laneCount: 1,
-      },
+      settings: bareSettings(directory, id),
       props: () => null,
       mainPorts: {
         note: () => ({
