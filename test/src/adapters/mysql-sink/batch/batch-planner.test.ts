@@ -283,29 +283,32 @@ describe('any history', () => {
 
   it('ends in the same state in lanes when unique values pass from deleted rows to new ones', async () => {
     let laneRuns = 0;
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(step, sizes),
-        fc.array(fc.nat(7), { minLength: 1, maxLength: 40 }),
-        async (steps, choices) => {
-          // Without changes of unique values, which keep a batch in one lane.
-          const calm = steps
-            .filter(({ kind }) => kind !== 'swap' && kind !== 'rename')
-            .map((one) => ({
-              ...one,
-              v: one.v + 1,
-              id: one.kind === 'insert' ? one.id + 1000 : one.id,
-            }));
-          const { start, transactions, end } = history(calm, 700, [0, 1]);
-          const model = new IntegerModel(columns, [0, 1], start);
-          const planned = await plan(transactions, { unique: ['u'], laneCount: 3 });
-          if (planned.lanes.filter((lane) => lane.statements.length > 0).length > 1) laneRuns++;
-          runLanes(model, planned, choices);
-          assert.deepEqual(model.content(), end.content());
-        },
-      ),
-      { numRuns: 25, endOnFailure: true },
-    );
+    // One set of runs in fifty has no history that is worth several lanes: ten such sets are a mistake.
+    for (let set = 0; set < 10 && laneRuns === 0; set++) {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(step, sizes),
+          fc.array(fc.nat(7), { minLength: 1, maxLength: 40 }),
+          async (steps, choices) => {
+            // Without changes of unique values, which keep a batch in one lane.
+            const calm = steps
+              .filter(({ kind }) => kind !== 'swap' && kind !== 'rename')
+              .map((one) => ({
+                ...one,
+                v: one.v + 1,
+                id: one.kind === 'insert' ? one.id + 1000 : one.id,
+              }));
+            const { start, transactions, end } = history(calm, 700, [0, 1]);
+            const model = new IntegerModel(columns, [0, 1], start);
+            const planned = await plan(transactions, { unique: ['u'], laneCount: 3 });
+            if (planned.lanes.filter((lane) => lane.statements.length > 0).length > 1) laneRuns++;
+            runLanes(model, planned, choices);
+            assert.deepEqual(model.content(), end.content());
+          },
+        ),
+        { numRuns: 25, endOnFailure: true },
+      );
+    }
     assert.ok(laneRuns > 0);
   });
 
