@@ -2,15 +2,22 @@
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import type { Server } from 'node:net';
-import { plan } from '#actors/plan.ts';
-import { ok } from '#src/base/failure.ts';
+import { plan, planAlone } from '#actors/plan.ts';
+import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
 import type { CellOverview } from '#src/kernel/shell.ts';
 import type { TreeOver } from '#src/kernel/tree.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
-import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
+import type {
+  Answered,
+  Ask,
+  CoordinatorReply,
+  CoordinatorRequest,
+} from '#src/protocol/coordinator.ts';
+import { places } from '#src/protocol/nodes.ts';
 import { ActorSystem } from './actor-system.ts';
+import { claimProps } from './claim-props.ts';
 import type { FenceProof } from './fence-proof.ts';
 import { serveInspection } from './inspect-socket.ts';
 import type { Inspection } from './inspection.ts';
@@ -36,18 +43,21 @@ export interface CaptureOptions {
 export class Capture {
   readonly #options: CaptureOptions;
   readonly #system: ActorSystem;
+  readonly #asks: Asks;
   #socket: Server | null = null;
 
-  private constructor(options: CaptureOptions, system: ActorSystem) {
+  private constructor(options: CaptureOptions, system: ActorSystem, asks: Asks) {
     this.#options = options;
     this.#system = system;
+    this.#asks = asks;
   }
 
   /** Starts threads and tree. */
   static async start(options: CaptureOptions): Promise<Capture> {
     const { settings, workThreadCount, isLeased, onOver, onFence } = options;
+    const asks = new Asks();
     const system = await ActorSystem.start({
-      plan,
+      plan: settings.cluster === undefined ? planAlone : plan,
       world,
       worldUrl,
       settings,
@@ -56,9 +66,9 @@ export class Capture {
       ...(isLeased === undefined ? {} : { isLeased }),
       ...(onFence === undefined ? {} : { onFence }),
       props: (path, running) => propsOf(path, running, settings),
-      mainPorts: { report: () => reportPort(options.onStatus) },
+      mainPorts: { report: () => reportPort(options.onStatus, asks) },
     });
-    const capture = new Capture(options, system);
+    const capture = new Capture(options, system, asks);
     const { dataDirectory, isTemporary } = settings;
     if (!isTemporary)
       capture.#socket = await serveInspection(dataDirectory, () => capture.inspect(), system.log);
@@ -79,13 +89,21 @@ export class Capture {
   }
 
   /** Begins to replicate; status follows through `onStatus`. */
-  startChangefeed(config: ChangefeedConfig): void {
-    this.#toCoordinator({ kind: 'StartChangefeed', config });
+  startChangefeed(config: ChangefeedConfig): Promise<Outcome<CoordinatorReply>> {
+    return this.ask({ kind: 'StartChangefeed', config, createdMs: Date.now() });
   }
 
   /** Ends a changefeed with its checkpoint saved; its last status is `stopped`. */
-  stopChangefeed(id: string): void {
-    this.#toCoordinator({ kind: 'StopChangefeed', id });
+  stopChangefeed(id: string): Promise<Outcome<CoordinatorReply>> {
+    return this.ask({ kind: 'PauseChangefeed', id });
+  }
+
+  /** Asks the coordinator, wherever it is; answered within about ten seconds, one way or another. */
+  ask(request: CoordinatorRequest): Promise<Outcome<CoordinatorReply>> {
+    return this.#asks.ask((requestId) => {
+      const ask: Ask = { kind: 'Ask', requestId, request };
+      this.#system.tell(places.elector, ask);
+    });
   }
 
   /** Pictures of all cells of all threads that answer within a second. */
@@ -112,19 +130,54 @@ export class Capture {
   async stop(): Promise<void> {
     this.#socket?.close();
     await this.#system.stop();
+    this.#asks.close();
     const { settings } = this.#options;
     if (settings.isTemporary) rmSync(settings.dataDirectory, { recursive: true, force: true });
   }
+}
 
-  #toCoordinator(message: CoordinatorMessage): void {
-    this.#system.tell('capture/control/coordinator', message);
+const askMs = 12_000;
+
+/** What was asked and not answered yet. */
+class Asks {
+  readonly #waiting = new Map<number, (outcome: Outcome<CoordinatorReply>) => void>();
+  #count = 0;
+
+  ask(send: (requestId: number) => void): Promise<Outcome<CoordinatorReply>> {
+    const requestId = ++this.#count;
+    return new Promise((resolve) => {
+      // The elector answers in time, unless it was started anew meanwhile.
+      const absent = failure('COORDINATOR_ABSENT', 'no coordinator answered', { retry: 'Again' });
+      const timer = setTimeout(
+        () => this.answered({ kind: 'Answered', requestId, outcome: failed(absent) }),
+        askMs,
+      );
+      this.#waiting.set(requestId, (outcome) => {
+        clearTimeout(timer);
+        resolve(outcome);
+      });
+      send(requestId);
+    });
+  }
+
+  answered({ requestId, outcome }: Answered): void {
+    this.#waiting.get(requestId)?.(outcome);
+    this.#waiting.delete(requestId);
+  }
+
+  close(): void {
+    const stopped = failed(failure('INTERNAL_STOPPED', 'this node stops'));
+    for (const answer of this.#waiting.values()) answer(stopped);
+    this.#waiting.clear();
   }
 }
 
-function reportPort(onStatus: CaptureOptions['onStatus']): AnyPort {
+function reportPort(onStatus: CaptureOptions['onStatus'], asks: Asks): AnyPort {
   return {
     call: async (request) => {
-      onStatus((request as ReportRequest<ChangefeedStatus>).status);
+      const report = request as ReportRequest<ChangefeedStatus, Answered>;
+      if (report.kind === 'Status') onStatus(report.status);
+      else asks.answered(report.answer);
       return await Promise.resolve(ok({ kind: 'Reported' }));
     },
     close: () => Promise.resolve(),
@@ -133,15 +186,22 @@ function reportPort(onStatus: CaptureOptions['onStatus']): AnyPort {
 
 function propsOf(path: string, system: ActorSystem, settings: CaptureSettings): unknown {
   const { tree, workThreads } = system;
-  const logPuller = tree.refOf('capture/source/log-puller');
-  const eventService = tree.refOf('capture/source/event-service');
+  const { clusterId, captureId: self, storeBytesMax } = settings;
   switch (path) {
-    case 'capture/source/log-puller':
-      return { eventService };
-    case 'capture/source/event-service':
-      return { logPuller, storeBytesMax: settings.storeBytesMax };
-    case 'capture/control/coordinator':
-      return { clusterId: settings.clusterId, logPuller, eventService, workThreads };
+    case 'capture/claim/session':
+    case 'capture/claim/membership':
+    case 'capture/claim/peer-keeper':
+      return claimProps(path.slice('capture/claim/'.length) as 'session', settings, {
+        session: tree.refOf('capture/claim/session'),
+        membership: tree.refOf('capture/claim/membership'),
+        followers: [tree.refOf(places.maintainerManager), tree.refOf(places.elector)],
+      });
+    case places.orchestrator:
+      return { workThreads, storeBytesMax };
+    case places.maintainerManager:
+      return { self, workThreads };
+    case places.elector:
+      return { clusterId, self, isPrompt: settings.cluster === undefined };
     default:
       throw new Error(`no props for ${path}`);
   }

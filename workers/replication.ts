@@ -79,14 +79,17 @@ export class Replication {
       },
       onOver: (over) => ended.resolve({ ...last, state: 'failed', failure: overFailure(over) }),
     });
-    capture.startChangefeed({
+    const started = capture.startChangefeed({
       id,
+      endpoints: null,
       startAt: options.startAt ?? { kind: 'now' },
       rules,
       untilCaughtUp: options.untilCaughtUp ?? false,
       memoryQuota: options.memoryQuota ?? 128 << 20,
-      workThreads: capture.workThreads,
       stuckAfterMs: options.stuckAfterMs ?? 30 * 60_000,
+    });
+    void started.then((outcome) => {
+      if (!outcome.ok) ended.resolve({ ...last, state: 'failed', failure: outcome.failure });
     });
     const result = ended.promise.then(async (status) => {
       await capture.stop();
@@ -97,7 +100,7 @@ export class Replication {
 
   /** Applies what has been read, saves the checkpoint and ends; `result` then resolves with state `stopped`. */
   stop(): void {
-    this.capture.stopChangefeed(this.id);
+    void this.capture.stopChangefeed(this.id);
   }
 }
 

@@ -1,353 +1,254 @@
 /**
- * The coordinator gives each changefeed a maintainer under a fresh maintainerEpoch, persisted before the maintainer is
- * started (spec/02 F1), starts it again with back-off when it fails, and reports every status to the process around it.
+ * The coordinator of a cluster, for one term: gives each changefeed a maintainer under a fresh maintainerEpoch that is
+ * persisted before any node hears of it (spec/02 F1), follows how it fares, and does what people ask.
  *
- *     minting ──epoch persisted──▶ running ──failed, may recover──▶ waiting ──▶ minting
- *                                     └──finished, stopped, failed for good──▶ over
+ *     loading (records) ──▶ gathering (what runs on every node) ──▶ running ──deposed, or asked to resign──▶ ended
  *
- * Promises: no two maintainers of one feed at once (the next starts after the former is seen ended); epochs rise.
- * Backing off starts at 100 ms and doubles to 10 s; progress resets it. A feed without progress for its
- * `stuckAfterMs` is `failed`.
+ * It exists only while its node's elector owns the coordinator key; everything it writes is conditioned on that
+ * (FENCE §1.11), and everything it says carries its term. Promises: epochs of a changefeed rise for ever (F2); one
+ * operator per changefeed; a stale maintainer stops before another starts (F13); every ask is answered once.
  */
-import { assert, unreachable } from '#src/base/assert.ts';
-import type { Failure, Outcome } from '#src/base/failure.ts';
+import { unreachable } from '#src/base/assert.ts';
+import type { Outcome } from '#src/base/failure.ts';
 import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
-import { exitText } from '#src/kernel/exit.ts';
 import type { Signal } from '#src/kernel/message.ts';
-import type { Ref } from '#src/kernel/ref.ts';
-import { changefeedEpochKey } from '#src/model/coordination-key.ts';
-import type { CoordinationAnswer, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
-import { unchanged } from '#src/ports/ownership.ts';
-import type { ReportRequest } from '#src/ports/report.ts';
-import { blankStatus } from '#src/protocol/changefeed.ts';
-import type {
-  ChangefeedConfig,
-  ChangefeedState,
-  ChangefeedStatus,
-} from '#src/protocol/changefeed.ts';
-import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
-import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
-import type { MaintainerProps } from '../maintainer/maintainer.ts';
-
-/** What the coordinator is started with. */
-export interface CoordinatorProps {
-  readonly clusterId: string;
-  readonly logPuller: Ref;
-  readonly eventService: Ref;
-  readonly workThreads: readonly string[];
-}
-
-/** Private messages. */
-export type CoordinatorOwn =
-  | {
-      readonly kind: 'CoordinationAnswered';
-      readonly tag: string;
-      readonly outcome: Outcome<CoordinationAnswer>;
-    }
-  | { readonly kind: 'ReportAnswered' }
-  | { readonly kind: 'BackoffDue'; readonly id: string };
-
-/** Everything the coordinator receives. */
-export type CoordinatorInbox = CoordinatorMessage | CoordinatorOwn;
-
-interface Feed {
-  readonly config: ChangefeedConfig;
-  readonly phase: 'minting' | 'running' | 'waiting' | 'over';
-  readonly epoch: number;
-  /** The epoch must be above this: what the downstream's slot showed. */
-  readonly epochMin: number;
-  readonly maintainer: Ref | null;
-  readonly status: ChangefeedStatus | null;
-  readonly failureCount: number;
-  /** Monotonic time and checkpoint of the last progress. */
-  readonly progressAtMs: number;
-  readonly progressTs: number;
-  readonly isStopping: boolean;
-}
-
-/** The state. */
-export interface CoordinatorState {
-  readonly props: CoordinatorProps;
-  readonly feeds: ReadonlyMap<string, Feed>;
-}
+import {
+  changefeedPrefix,
+  changefeedStatusKey,
+  readCoordinationKey,
+} from '#src/model/coordination-key.ts';
+import type { CoordinationAnswer, KeyValue } from '#src/ports/coordination.ts';
+import { readRecord, readStatusRecord } from '#src/protocol/changefeed-record.ts';
+import type { ManagerReported } from '#src/protocol/coordinator.ts';
+import { nodeOf } from '#src/protocol/nodes.ts';
+import { answered, askAgain, collect, due, setNodes } from '../placement/bootstrapper.ts';
+import { takeAsk } from './asks.ts';
+import {
+  callStore,
+  newFeed,
+  newState,
+  report,
+  reportFeed,
+  shownStatus,
+  toManager,
+  type CoordinatorInbox,
+  type CoordinatorProps,
+  type CoordinatorState,
+  type Feed,
+} from './coordinator-state.ts';
+import { reported } from './feed-course.ts';
+import { forgetMissing, nodesLost, place, takeStandings } from './feed-placing.ts';
+import { afterWrite } from './after-write.ts';
+import {
+  answerWrite,
+  sendWrite,
+  takeStatusAnswer,
+  takeWriteAnswer,
+  writeLater,
+} from './feed-writes.ts';
 
 type S = CoordinatorState;
 
-const backoffMsMin = 100;
-const backoffMsMax = 10_000;
-const tokenAssignments = 2 ** 20;
+const tickMs = 100;
+/** A manager that is silent for so long is asked again what it runs. */
+const silenceMs = 3_000;
 
-function init(props: CoordinatorProps): Step<S> {
-  return [{ props, feeds: new Map() }, []];
+function init(props: CoordinatorProps, env: Env): Step<S> {
+  const watch: Effect = { kind: 'Watch', target: props.elector };
+  return [newState(props, env), [watch, tick, load(props.clusterId)]];
+}
+
+const tick: Effect = {
+  kind: 'SetTimer',
+  key: 'tick',
+  afterMs: tickMs,
+  message: { kind: 'TickDue' },
+};
+
+function load(clusterId: string): Effect {
+  return callStore({ kind: 'List', prefix: changefeedPrefix(clusterId) }, 'load');
 }
 
 function receive(state: S, message: CoordinatorInbox, env: Env): Step<S> {
+  return [state, effectsOf(state, message, env)];
+}
+
+/** It ends with its elector, and when it is asked to: its term is over. */
+function signal(state: S, signal: Signal): Step<S> {
+  const isOver = signal.kind === 'StopAsked' || signal.kind === 'Terminated';
+  return [state, isOver ? [{ kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }] : []];
+}
+
+function effectsOf(state: S, message: CoordinatorInbox, env: Env): readonly Effect[] {
   switch (message.kind) {
-    case 'StartChangefeed':
-      return startFeed(state, message.config, env);
-    case 'StopChangefeed':
-      return stopFeed(state, message.id);
-    case 'MaintainerHeartbeat':
-      return heartbeat(state, message.status, env);
+    case 'NodesChanged':
+      return viewChanged(state, message.nodes, env);
+    case 'ManagerReported':
+      return managerReported(state, message, env);
+    case 'Ask':
+      return [...takeAsk(state, message, env), ...place(state, env)];
     case 'CoordinationAnswered':
-      return coordinationAnswered(state, message.tag, message.outcome, env);
-    case 'BackoffDue': {
-      const feed = state.feeds.get(message.id);
-      return feed?.phase === 'waiting' ? mint(state, feed) : [state, []];
-    }
+      return storeAnswered(state, message.tag, message.outcome, env);
+    case 'WriteDue':
+      return sendWrite(state, message.id);
+    case 'LoadDue':
+      return [load(state.props.clusterId)];
+    case 'TickDue':
+      return [...bootstrapOn(state, env), ...place(state, env), ...tellChanged(state), tick];
     case 'ReportAnswered':
-      return [state, []];
+      return [];
     default:
       return unreachable(message);
   }
 }
 
-function signal(state: S, signal: Signal, env: Env): Step<S> {
-  switch (signal.kind) {
-    case 'ChildStarted': {
-      const feed = feedOf(state, signal.ref.path);
-      if (feed === undefined) return [state, []];
-      const started = update(state, { ...feed, maintainer: signal.ref });
-      const stop: Effect = { kind: 'Send', to: signal.ref, message: stopMaintainer };
-      return [started, [{ kind: 'Watch', target: signal.ref }, ...(feed.isStopping ? [stop] : [])]];
-    }
-    case 'ChildRefused': {
-      const feed = [...state.feeds.values()].find((one) => maintainerId(one) === signal.id);
-      if (feed === undefined || feed.phase !== 'running') return [state, []];
-      return ended(state, feed, exitText(signal.exit), env);
-    }
-    case 'Terminated': {
-      const feed = feedOf(state, signal.ref.path);
-      if (feed === undefined || feed.phase !== 'running') return [state, []];
-      return ended(state, feed, exitText(signal.exit), env);
-    }
-    case 'StopAsked': {
-      // Feeds end with their maintainers, which the tree stops by themselves.
-      return [state, [{ kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }]];
-    }
+/** Whatever changed a changefeed's state, it is told. */
+function tellChanged(state: S): readonly Effect[] {
+  return [...state.feeds.values()]
+    .filter((feed) => shownStatus(feed).state !== feed.toldState)
+    .map(reportFeed);
+}
+
+// ── nodes ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function viewChanged(state: S, nodes: readonly string[], env: Env): readonly Effect[] {
+  const lost = state.nodes.filter((node) => !nodes.includes(node));
+  state.nodes = nodes;
+  state.bootstrap = setNodes(state.bootstrap, nodes);
+  const endings = lost.flatMap((node) => nodesLost(state, node));
+  return [...endings, ...bootstrapOn(state, env), ...gathered(state, env), ...place(state, env)];
+}
+
+function bootstrapOn(state: S, env: Env): readonly Effect[] {
+  if (state.phase === 'loading') return [];
+  for (const [node, heardAtMs] of state.heardAtMs) {
+    // It speaks every second: a manager that is silent was started anew, or never heard of this term.
+    if (env.now() - heardAtMs < silenceMs) continue;
+    state.heardAtMs.set(node, env.now());
+    state.bootstrap = askAgain(state.bootstrap, node);
   }
+  const [bootstrap, ask] = due(state.bootstrap, env.now());
+  state.bootstrap = bootstrap;
+  return ask.map((node) => toManager(state, node, { kind: 'BootstrapManager' }));
 }
 
-const stopMaintainer: MaintainerMessage = { kind: 'StopMaintainer' };
-
-function startFeed(state: S, config: ChangefeedConfig, env: Env): Step<S> {
-  const known = state.feeds.get(config.id);
-  if (known !== undefined && known.phase !== 'over') {
-    return [
-      state,
-      [{ kind: 'Log', level: 'warn', event: 'changefeed-exists', detail: { id: config.id } }],
-    ];
+function managerReported(state: S, message: ManagerReported, env: Env): readonly Effect[] {
+  const node = nodeOf(env.from, state.props.self);
+  if (!state.nodes.includes(node)) return [];
+  state.heardAtMs.set(node, env.now());
+  if (message.drain !== null) state.drainTakenBy.set(node, message.drain.number);
+  if (message.isBootstrap) {
+    state.bootstrap = answered(state.bootstrap, node, message.reports);
+    if (state.phase !== 'running') return gathered(state, env);
   }
-  return mint(state, {
-    config,
-    phase: 'minting',
-    epoch: 0,
-    epochMin: 0,
-    maintainer: null,
-    status: null,
-    failureCount: 0,
-    progressAtMs: env.now(),
-    progressTs: -1,
-    isStopping: false,
-  });
+  // Before every node has spoken nobody knows what is stale.
+  if (state.phase !== 'running') return [];
+  if (message.isBootstrap) forgetMissing(state, node, message.reports);
+  const effects = message.reports.flatMap((one) => reported(state, node, one, env));
+  return [...effects, ...place(state, env)];
 }
 
-function stopFeed(state: S, id: string): Step<S> {
-  const feed = state.feeds.get(id);
-  if (feed === undefined || feed.phase === 'over') return [state, []];
-  const stopping: Feed = { ...feed, isStopping: true };
-  if (feed.phase === 'waiting') return over(state, stopping, 'stopped', null);
-  return [
-    update(state, stopping),
-    feed.maintainer === null
-      ? []
-      : [{ kind: 'Send', to: feed.maintainer, message: stopMaintainer }],
-  ];
+/** Every node has said what it runs: what is current is kept, what is stale ends (F12). */
+function gathered(state: S, env: Env): readonly Effect[] {
+  if (state.phase !== 'gathering') return [];
+  const [bootstrap, answers] = collect(state.bootstrap);
+  state.bootstrap = bootstrap;
+  if (answers === null) return [];
+  state.phase = 'running';
+  const effects: Effect[] = [...takeStandings(state, answers, env)];
+  for (const { message, from } of state.waiting.splice(0))
+    effects.push(...takeAsk(state, message, { ...env, from }));
+  return [...effects, ...place(state, env)];
 }
 
-// ── epoch ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── store ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Reads the epoch; `coordinationAnswered` puts the next by compare-and-swap, and again from the start when it lost. */
-function mint(state: S, feed: Feed): Step<S> {
-  return [
-    update(state, { ...feed, phase: 'minting', maintainer: null }),
-    [callCoordination(feed.config.id, { kind: 'Get', key: epochKey(state, feed) })],
-  ];
-}
-
-function coordinationAnswered(
+function storeAnswered(
   state: S,
-  id: string,
+  tag: string,
   outcome: Outcome<CoordinationAnswer>,
   env: Env,
-): Step<S> {
+): readonly Effect[] {
+  const [what = '', id = ''] = tag.split(' ');
+  if (what === 'load') return loaded(state, outcome, env);
   const feed = state.feeds.get(id);
-  if (feed === undefined || feed.phase !== 'minting') return [state, []];
-  if (!outcome.ok) return backOff(state, feed, outcome.failure, env);
-  const answer = outcome.value;
-  const entry = answer.kind === 'Transacted' ? answer.entries[0] : answerEntry(answer);
-  assert(entry !== undefined, 'an answer to a read or a transaction');
-  const current = Number(entry.value ?? '0');
-  if (answer.kind === 'Transacted' && answer.succeeded)
-    return startMaintainer(state, { ...feed, epoch: current }, env);
-  // Also above its own last one: a store restored from a backup has forgotten that (I-6).
-  const epoch = Math.max(current, feed.epochMin, feed.epoch) + 1;
-  const { key } = entry;
-  return [
-    state,
-    [
-      callCoordination(id, {
-        kind: 'Transact',
-        compares: [unchanged(entry)],
-        puts: [{ key, value: String(epoch) }],
-      }),
-    ],
-  ];
-}
-
-function answerEntry(answer: CoordinationAnswer): KeyValue | undefined {
-  return answer.kind === 'Got' ? answer.entry : undefined;
-}
-
-function startMaintainer(state: S, feed: Feed, env: Env): Step<S> {
-  const { props } = state;
-  const maintainerProps: MaintainerProps = {
-    config: feed.config,
-    epoch: feed.epoch,
-    coordinator: env.self,
-    logPuller: props.logPuller,
-    eventService: props.eventService,
-  };
-  const thread = props.workThreads[0];
-  assert(thread !== undefined, 'a work thread');
-  return [
-    update(state, { ...feed, phase: 'running' }),
-    [
-      {
-        kind: 'Spawn',
-        team: 'capture/control/maintainers',
-        id: maintainerId(feed),
-        role: 'maintainer',
-        props: maintainerProps,
-        thread,
-        epoch: feed.epoch,
-        owner: env.self.path,
-      },
-    ],
-  ];
-}
-
-// ── running and ending ──────────────────────────────────────────────────────────────────────────────────────────────
-
-function heartbeat(state: S, status: ChangefeedStatus, env: Env): Step<S> {
-  const feed = state.feeds.get(status.id);
-  // A late word of a maintainer that is not current any more changes nothing.
-  if (feed === undefined || feed.phase !== 'running' || env.from.path !== maintainerPath(feed))
-    return [state, []];
-  const ts = status.checkpoint?.ts ?? -1;
-  const progressed =
-    ts > feed.progressTs || (status.state === 'normal' && ts === status.resolvedTs);
-  const next = update(state, {
-    ...feed,
-    status,
-    ...(progressed ? { progressTs: ts, progressAtMs: env.now(), failureCount: 0 } : {}),
-  });
-  // The last word is reported when the maintainer is gone, together with what follows from it.
-  if (!isLastWord(status.state)) return [next, [report(status)]];
-  return [next, [{ kind: 'Stop', target: env.from, exit: { kind: 'normal' } }]];
-}
-
-function isLastWord(state: ChangefeedState): boolean {
-  return state === 'failed' || state === 'finished' || state === 'stopped';
-}
-
-function ended(state: S, feed: Feed, why: string, env: Env): Step<S> {
-  const { status } = feed;
-  if (status !== null && (status.state === 'finished' || status.state === 'stopped')) {
-    return over(state, feed, status.state, null);
+  if (feed === undefined) return [];
+  if (what === 'status') {
+    takeStatusAnswer(feed, outcome);
+    return [];
   }
-  const failure: Failure =
-    status?.state === 'failed' && status.failure !== null
-      ? status.failure
-      : {
-          code: 'INTERNAL_FAULT',
-          retry: 'Again',
-          scope: 'Feed',
-          message: `the maintainer ended: ${why}`,
-        };
-  const shown = failure.detail?.['token'];
-  if (failure.code === 'SINK_FENCED' && typeof shown === 'number' && feed.progressTs < 0) {
-    // An earlier owner wrote with a higher epoch than this store knows (a new data directory, a restored backup).
-    return mint(state, { ...feed, epochMin: Math.floor(shown / tokenAssignments) });
+  return what === 'write' ? written(state, feed, outcome, env) : [];
+}
+
+function loaded(state: S, outcome: Outcome<CoordinationAnswer>, env: Env): readonly Effect[] {
+  if (state.phase !== 'loading') return [];
+  if (!outcome.ok || outcome.value.kind !== 'Listed')
+    return [{ kind: 'SetTimer', key: 'load', afterMs: 500, message: { kind: 'LoadDue' } }];
+  const { clusterId } = state.props;
+  const statuses = new Map(outcome.value.entries.map((entry) => [entry.key, entry]));
+  const effects: Effect[] = [];
+  for (const entry of outcome.value.entries) {
+    const key = readCoordinationKey(clusterId, entry.key);
+    if (key?.kind !== 'changefeed-info') continue;
+    const { changefeedId: id } = key;
+    const record = entry.value === null ? null : readRecord(entry.value);
+    if (record === null) {
+      // Of a later version, or not ours: it is left alone.
+      effects.push({ kind: 'Log', level: 'error', event: 'changefeed-unreadable', detail: { id } });
+      continue;
+    }
+    const statusKey = changefeedStatusKey(clusterId, id);
+    const status = statuses.get(statusKey) ?? absent(statusKey);
+    const feed = newFeed(id, record, { info: entry, status }, env.now());
+    const stored = status.value === null ? null : readStatusRecord(status.value);
+    if (stored !== null) {
+      feed.status = { ...feed.status, checkpoint: stored.checkpoint };
+      feed.savedTs = stored.checkpoint.ts;
+    }
+    state.feeds.set(id, feed);
   }
-  return backOff(state, feed, failure, env);
+  state.phase = 'gathering';
+  return [...effects, ...bootstrapOn(state, env)];
 }
 
-function backOff(state: S, feed: Feed, failure: Failure, env: Env): Step<S> {
-  const stuck = env.now() - feed.progressAtMs > feed.config.stuckAfterMs;
-  if (failure.retry === 'Never' || stuck) return over(state, feed, 'failed', failure);
-  if (feed.isStopping) return over(state, feed, 'stopped', null);
-  const failureCount = feed.failureCount + 1;
-  const ceiling = Math.min(backoffMsMax, backoffMsMin * 2 ** Math.min(failureCount, 16));
-  const afterMs = Math.round(ceiling * (0.9 + env.random() * 0.1));
-  const message: CoordinatorOwn = { kind: 'BackoffDue', id: feed.config.id };
-  const waiting: Feed = { ...feed, phase: 'waiting', failureCount, maintainer: null };
-  const detail = { id: feed.config.id, code: failure.code, message: failure.message, afterMs };
-  return [
-    update(state, waiting),
-    [
-      { kind: 'Log', level: 'warn', event: 'changefeed-warning', detail },
-      report(statusOf(waiting, 'warning', failure)),
-      { kind: 'SetTimer', key: `backoff ${feed.config.id}`, afterMs, message },
-    ],
-  ];
+function absent(key: string): KeyValue {
+  return { key, value: null, revision: 0, createRevision: 0, lease: '' };
 }
 
-function over(state: S, feed: Feed, as: ChangefeedState, failure: Failure | null): Step<S> {
-  const next: Feed = { ...feed, phase: 'over', maintainer: null };
-  return [update(state, next), [report(statusOf(next, as, failure))]];
-}
-
-function statusOf(feed: Feed, as: ChangefeedState, failure: Failure | null): ChangefeedStatus {
-  return { ...blankStatus(feed.config.id), ...feed.status, state: as, stage: feed.phase, failure };
-}
-
-// ── addressing ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function update(state: S, feed: Feed): S {
-  return { ...state, feeds: new Map(state.feeds).set(feed.config.id, feed) };
-}
-
-function maintainerId(feed: Feed): string {
-  return `maintainer:${feed.config.id}:${feed.epoch}`;
-}
-
-function maintainerPath(feed: Feed): string {
-  return `capture/control/maintainers/${maintainerId(feed)}`;
-}
-
-function feedOf(state: S, path: string): Feed | undefined {
-  return [...state.feeds.values()].find((feed) => maintainerPath(feed) === path);
-}
-
-function epochKey(state: S, feed: Feed): string {
-  return changefeedEpochKey(state.props.clusterId, feed.config.id);
-}
-
-function callCoordination(id: string, request: CoordinationRequest): Effect {
-  return {
-    kind: 'CallPort',
-    port: 'coordination',
-    request,
-    answer: 'CoordinationAnswered',
-    tag: id,
-  };
-}
-
-function report(status: ChangefeedStatus): Effect {
-  const request: ReportRequest<ChangefeedStatus> = { kind: 'Status', status };
-  return { kind: 'CallPort', port: 'report', request, answer: 'ReportAnswered' };
+function written(
+  state: S,
+  feed: Feed,
+  outcome: Outcome<CoordinationAnswer>,
+  env: Env,
+): readonly Effect[] {
+  const result = takeWriteAnswer(state, feed, outcome);
+  if (result === null) return [];
+  switch (result.is) {
+    case 'deposed':
+      return [{ kind: 'Stop', target: 'self', exit: { kind: 'normal' } }];
+    case 'again':
+      return [writeLater(feed.id)];
+    case 'given-up':
+      return [
+        ...afterWrite(state, feed, result.write, false, env),
+        ...answerWrite(result.write, result.failure),
+        ...sendWrite(state, feed.id),
+      ];
+    case 'committed': {
+      const isGone = result.write.change.isDeleted === true;
+      if (isGone) state.feeds.delete(feed.id);
+      return [
+        ...afterWrite(state, feed, result.write, true, env),
+        ...answerWrite(result.write, null),
+        isGone ? report({ ...shownStatus(feed), state: 'removed' }) : reportFeed(feed),
+        ...sendWrite(state, feed.id),
+        ...place(state, env),
+      ];
+    }
+    default:
+      return unreachable(result);
+  }
 }
 
 /** See the top of this file. */
@@ -356,10 +257,16 @@ export const coordinator: Behaviour<CoordinatorState, CoordinatorInbox, Coordina
   receive,
   signal,
   overview: (state) => ({
-    changefeeds: [...state.feeds.values()].map((feed) => ({
-      id: feed.config.id,
-      phase: feed.phase,
-      epoch: feed.epoch,
+    phase: state.phase,
+    term: state.props.ownership.revision,
+    nodes: state.nodes,
+    drain: state.drain.node,
+    changefeeds: [...state.feeds.values()].map(({ id, record, node }) => ({
+      id,
+      state: record.state,
+      epoch: record.epoch,
+      node,
+      operator: state.operators.get(id)?.kind ?? null,
     })),
   }),
 };

@@ -21,6 +21,7 @@ import type { Ref } from '#src/kernel/ref.ts';
 import type { BlockInfo } from '#src/model/block.ts';
 import { Queue } from '#src/base/queue.ts';
 import { resumeOf } from '#src/model/lane-resume.ts';
+import { portOf } from '#src/ports/port.ts';
 import type { SinkAnswer, SinkApplied, SinkRequest, SlotState } from '#src/ports/sink.ts';
 import type { DispatcherWatermark, ManagerMessage } from '#src/protocol/manager.ts';
 import type { DispatcherMessage, Events, EventServiceMessage } from '#src/protocol/source.ts';
@@ -101,10 +102,7 @@ function init(props: DispatcherProps): Step<S> {
       reportedTs: 0,
       seq: 0,
     },
-    [
-      { kind: 'Watch', target: props.manager },
-      { kind: 'CallPort', port: 'sink', request: raise, answer: 'RaiseAnswered' },
-    ],
+    [{ kind: 'Watch', target: props.manager }, callSink(changefeed, raise, 'RaiseAnswered')],
   ];
 }
 
@@ -274,12 +272,12 @@ function apply(
         inFlight: { byteCount: 0, stage, lastTs: state.recoverTs, expectTs: 0 },
         openTs: 0,
       },
-      [...effects, { kind: 'CallPort', port: 'sink', request, answer: 'ApplyAnswered' }],
+      [...effects, callSink(changefeed, request, 'ApplyAnswered')],
     ];
   }
   return [
     { ...state, inFlight: { byteCount, stage, lastTs, expectTs: lastTs }, openTs },
-    [...effects, { kind: 'CallPort', port: 'sink', request, answer: 'ApplyAnswered' }],
+    [...effects, callSink(changefeed, request, 'ApplyAnswered')],
   ];
 }
 
@@ -362,7 +360,11 @@ function unsubscribe(state: S): Effect {
 
 function release(state: S): Effect {
   const request: SinkRequest = { kind: 'Release', span: state.props.span };
-  return { kind: 'CallPort', port: 'sink', request, answer: 'ApplyAnswered' };
+  return callSink(state.props.changefeed, request, 'ApplyAnswered');
+}
+
+function callSink(changefeed: string, request: SinkRequest, answer: DispatcherOwn['kind']): Effect {
+  return { kind: 'CallPort', port: portOf('sink', changefeed), request, answer };
 }
 
 /** See the top of this file. */

@@ -1,5 +1,5 @@
 /**
- * The event service of one upstream keeps what the log puller read until it is committed downstream, and gives each
+ * The event service of one changefeed on a node keeps what the log puller read until it is committed downstream, and gives each
  * dispatcher the events of its span: from the live window while the dispatcher keeps up, from the event store when
  * it does not.
  *
@@ -13,6 +13,7 @@
 import { unreachable } from '#src/base/assert.ts';
 import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import type { Signal } from '#src/kernel/message.ts';
 import type { EventServiceMessage } from '#src/protocol/source.ts';
 import { granted, pump, subscribe, tellResolved, unsubscribed } from './delivery.ts';
 import {
@@ -22,6 +23,7 @@ import {
   discard,
   discardAfter,
   resumed,
+  retain,
   takeChunk,
 } from './intake.ts';
 import type { EventServiceOwn } from './own-messages.ts';
@@ -51,16 +53,16 @@ const tick: Effect = {
 };
 
 function init(props: EventServiceProps): Step<S> {
-  return [newState(props), [tick]];
+  return [newState(props), [{ kind: 'Watch', target: props.manager }, tick]];
 }
 
 function receive(state: S, message: EventServiceInbox, env: Env): Step<S> {
   const effects: Effect[] = [];
   switch (message.kind) {
     case 'OpenStream':
-      beginStream(state, message, env.from);
-      // Whatever an earlier owner stored is read again from the log.
-      effects.push(discardAfter(0));
+      beginStream(state, message);
+      // Whatever an earlier life stored is read again from the log.
+      effects.push(discardAfter(state, 0));
       break;
     case 'Chunk':
       takeChunk(state, message, effects);
@@ -70,6 +72,9 @@ function receive(state: S, message: EventServiceInbox, env: Env): Step<S> {
       break;
     case 'ResumeSource':
       resumed(state, message.routing, effects);
+      break;
+    case 'Retain':
+      retain(state, message.ts);
       break;
     case 'Subscribe':
       subscribe(state, message, effects);
@@ -105,10 +110,18 @@ function receive(state: S, message: EventServiceInbox, env: Env): Step<S> {
   return [state, effects];
 }
 
+/** Asked to end it drops what it has stored; when its manager is gone, another may be writing there already. */
+function signal(state: S, signal: Signal): Step<S> {
+  if (signal.kind !== 'StopAsked' && signal.kind !== 'Terminated') return [state, []];
+  const drop = signal.kind === 'StopAsked' ? [discardAfter(state, 0)] : [];
+  return [state, [...drop, { kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }]];
+}
+
 /** See the top of this file. */
 export const eventService: Behaviour<EventServiceState, EventServiceInbox, EventServiceProps> = {
   init,
   receive,
+  signal,
   overview: (state) => ({
     resolvedTs: state.resolved.ts,
     spans: state.streams.size,

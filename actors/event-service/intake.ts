@@ -14,7 +14,7 @@ type S = EventServiceState;
 /** Appends the store has not answered yet. */
 const appendingBytesMax = 32 << 20;
 
-/** Takes in one chunk: window, store, what is complete now, and the word to maintainer and subscribers. */
+/** Takes in one chunk: window, store, what is complete now, and the word to manager and subscribers. */
 export function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
   if (state.isBroken) return;
   const blocks: StoredBlock[] = chunk.infos.map((info, i) => ({ info, bytes: chunk.moved[i]! }));
@@ -33,7 +33,7 @@ export function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
     state.appendingBytes += byteCount;
     state.storedBytes += byteCount;
     state.appends.set(++state.appendCount, state.resolved.ts);
-    effects.push(callStore({ kind: 'Append', blocks }, 'AppendAnswered', state.appendCount));
+    effects.push(callStore(state, { kind: 'Append', blocks }, 'AppendAnswered', state.appendCount));
   }
   state.resolved = chunk.resolved;
   for (const { info } of blocks) state.open.add(info.span);
@@ -60,7 +60,7 @@ export function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
   if (chunk.ddl !== null) {
     // The barrier waits for every span: tell them now how far they are.
     tellResolved(state, effects);
-    tell(state, { kind: 'DdlReached', ddl: chunk.ddl, resolved }, effects);
+    tell(state, { kind: 'StreamHeld', ddl: chunk.ddl, resolved }, effects);
   }
   releaseChunk(state, effects);
 }
@@ -153,12 +153,12 @@ export function discard(state: S, effects: Effect[]): void {
     stream.openBytes = 0;
   }
   state.open.clear();
-  effects.push(discardAfter(ts));
+  effects.push(discardAfter(state, ts));
 }
 
 /** Everything stored after `ts` goes. */
-export function discardAfter(ts: number): Effect {
-  return callStore({ kind: 'DiscardAfter', ts }, 'DiscardAnswered', '');
+export function discardAfter(state: EventServiceState, ts: number): Effect {
+  return callStore(state, { kind: 'DiscardAfter', ts }, 'DiscardAnswered', '');
 }
 
 /** Drops from the store what is committed downstream. */
@@ -167,7 +167,7 @@ export function collect(state: S, effects: Effect[]): void {
     if (stream.appliedTs <= stream.collectedTs) continue;
     stream.collectedTs = stream.appliedTs;
     const request = { kind: 'Collect', span: stream.span, ts: stream.appliedTs } as const;
-    effects.push(callStore(request, 'CollectAnswered', state.generation));
+    effects.push(callStore(state, request, 'CollectAnswered', state.generation));
   }
 }
 
@@ -181,4 +181,22 @@ export function collected(
   if (!message.outcome.ok || message.outcome.value.kind !== 'Collected') return;
   state.storedBytes = Math.max(0, state.storedBytes - message.outcome.value.byteCount);
   releaseChunk(state, effects);
+}
+
+/**
+ * What no node will ask for again is let go of where nobody subscribes: a span may be served by another node, and its
+ * events are kept here from the checkpoint on, so that it can move here at once.
+ */
+export function retain(state: EventServiceState, ts: number): void {
+  for (const stream of state.streams.values()) {
+    if (stream.subscriber !== null) continue;
+    stream.appliedTs = Math.max(stream.appliedTs, ts);
+    for (;;) {
+      const block = stream.window.peek();
+      if (block === undefined || block.info.lastTs > ts) break;
+      stream.window.shift();
+      stream.windowBytes -= block.info.byteCount;
+      state.windowBytes -= block.info.byteCount;
+    }
+  }
 }

@@ -1,17 +1,21 @@
-/** What the event service of one upstream knows. Mutated in place by its own functions alone (hot counters, STYLE §7). */
+/** What the event service of one changefeed knows. Mutated in place by its own functions alone (hot counters, STYLE §7). */
 import { failure, type Outcome } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { Position } from '#src/model/position.ts';
 import type { EventStoreRequest } from '#src/ports/event-store.ts';
-import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
+import { portOf } from '#src/ports/port.ts';
+import type { ManagerMessage } from '#src/protocol/manager.ts';
 import type { OpenStream } from '#src/protocol/source.ts';
 import type { EventServiceOwn } from './own-messages.ts';
 import type { SpanStream } from './stream.ts';
 
 /** What an event service is started with. */
 export interface EventServiceProps {
+  readonly changefeed: string;
   readonly logPuller: Ref;
+  /** The dispatcher manager it belongs to. */
+  readonly manager: Ref;
   /** Bytes the event store may hold before reading stops. */
   readonly storeBytesMax: number;
 }
@@ -19,7 +23,6 @@ export interface EventServiceProps {
 /** The state; mutated in place. */
 export interface EventServiceState {
   readonly props: EventServiceProps;
-  maintainer: Ref | null;
   quota: number;
   readonly streams: Map<string, SpanStream>;
   resolved: Position;
@@ -51,11 +54,10 @@ export interface EventServiceState {
 /** Share of the quota that the live window may hold, and deliveries that are not granted back. */
 const budgetShare = 1 / 8;
 
-/** The state before any maintainer has opened the stream. */
+/** The state before the stream was opened. */
 export function newState(props: EventServiceProps): EventServiceState {
   return {
     props,
-    maintainer: null,
     quota: 256 << 20,
     streams: new Map(),
     resolved: { ts: 0, gtid: '' },
@@ -77,9 +79,8 @@ export function newState(props: EventServiceProps): EventServiceState {
   };
 }
 
-/** Forgets everything of an earlier ownership and begins at the message's position. */
-export function beginStream(state: EventServiceState, message: OpenStream, from: Ref): void {
-  state.maintainer = from;
+/** Forgets everything it held and begins at the message's position. */
+export function beginStream(state: EventServiceState, message: OpenStream): void {
   state.quota = message.memoryQuota;
   state.generation++;
   state.streams.clear();
@@ -104,27 +105,25 @@ export function budgetBytes(state: EventServiceState): number {
 
 /** A call of the event store whose answer comes back as `answer` with `tag`. */
 export function callStore(
+  state: EventServiceState,
   request: EventStoreRequest,
   answer: EventServiceOwn['kind'],
   tag: string | number,
 ): Effect {
-  return { kind: 'CallPort', port: 'event-store', request, answer, tag };
+  const port = portOf('event-store', state.props.changefeed);
+  return { kind: 'CallPort', port, request, answer, tag };
 }
 
-/** A message to the maintainer that owns the stream, when there is one. */
-export function tell(
-  state: EventServiceState,
-  message: MaintainerMessage,
-  effects: Effect[],
-): void {
-  if (state.maintainer !== null) effects.push({ kind: 'Send', to: state.maintainer, message });
+/** A message to the manager it belongs to. */
+export function tell(state: EventServiceState, message: ManagerMessage, effects: Effect[]): void {
+  effects.push({ kind: 'Send', to: state.props.manager, message });
 }
 
-/** The store lost something: nothing more is served, and the maintainer begins again. */
+/** The store lost something: nothing more is served, and the manager is told. */
 export function fail(state: EventServiceState, outcome: Outcome<unknown>, effects: Effect[]): void {
   state.isBroken = true;
   const why = outcome.ok
     ? failure('STORE_FAILED', 'the event store gave no answer')
     : outcome.failure;
-  tell(state, { kind: 'SourceFailed', failure: { ...why, retry: 'Again' } }, effects);
+  tell(state, { kind: 'UpstreamFailed', failure: { ...why, retry: 'Again' } }, effects);
 }

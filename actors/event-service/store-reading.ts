@@ -26,7 +26,7 @@ export function readOn(state: S, stream: SpanStream, effects: Effect[]): void {
     byteCountMax: Math.min(stream.creditBytes, readBytesMax),
   };
   const tag = `${state.generation} ${stream.subscription} ${stream.span}`;
-  effects.push(callStore(read, 'ReadAnswered', tag));
+  effects.push(callStore(state, read, 'ReadAnswered', tag));
 }
 
 /** Everything with commitTs ≤ this can be read from the store. */

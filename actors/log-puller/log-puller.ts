@@ -1,6 +1,6 @@
 /**
- * The log puller reads one upstream's log for the maintainer that owns it: checks the upstream, pulls chunk after chunk
- * while the event service has room, reconnects with back-off after every kind of disconnect.
+ * The log puller reads the upstream's log of one changefeed for the dispatcher manager it belongs to: checks the upstream, pulls
+ * chunk after chunk while the event service has room, reconnects with back-off after every kind of disconnect.
  *
  *     idle ──OpenSource──▶ checking ──checked──▶ ready ──StartPulling──▶ opening ──▶ pulling ⇄ holding
  *                             ▲                                            ▲            │
@@ -8,22 +8,26 @@
  *
  * Promises: chunks reach the event service in log order; after a disconnect the stream goes on after the last resolved
  * position and the event service is told to discard what was incomplete (I-27); a position that is gone is a failure to
- * the maintainer, never a skip. Assumes: one chunk is answered by one ChunkTaken.
+ * the manager, never a skip. Assumes: one chunk is answered by one ChunkTaken.
  */
 import { unreachable } from '#src/base/assert.ts';
 import type { Failure, Outcome } from '#src/base/failure.ts';
 import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import type { Signal } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { Position, TimelineSegment } from '#src/model/position.ts';
 import type { UpstreamAnswer, UpstreamRequest } from '#src/ports/upstream.ts';
 import type { Routing, StartAt } from '#src/model/start-at.ts';
-import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
+import { portOf } from '#src/ports/port.ts';
+import type { ManagerMessage } from '#src/protocol/manager.ts';
 import type { Chunk, LogPullerMessage, StartPulling } from '#src/protocol/source.ts';
 
 /** What a log puller is started with. */
 export interface LogPullerProps {
+  readonly changefeed: string;
   readonly eventService: Ref;
+  readonly manager: Ref;
 }
 
 /** Private messages: answers of the upstream port and the back-off timer. */
@@ -49,8 +53,7 @@ type Phase =
 /** The state of a log puller. */
 export interface LogPullerState {
   readonly phase: Phase;
-  readonly eventService: Ref;
-  readonly maintainer: Ref | null;
+  readonly props: LogPullerProps;
   readonly startAt: StartAt | null;
   readonly pulling: StartPulling | null;
   /** Where a reopened stream begins. */
@@ -73,8 +76,7 @@ function init(props: LogPullerProps): Step<S> {
   return [
     {
       phase: { at: 'idle' },
-      eventService: props.eventService,
-      maintainer: null,
+      props,
       startAt: null,
       pulling: null,
       resolved: null,
@@ -84,7 +86,7 @@ function init(props: LogPullerProps): Step<S> {
       failureCount: 0,
       troubled: false,
     },
-    [],
+    [{ kind: 'Watch', target: props.manager }],
   ];
 }
 
@@ -94,7 +96,6 @@ function receive(state: S, message: LogPullerInbox, env: Env): Step<S> {
       return becomeChecking(
         {
           ...state,
-          maintainer: env.from,
           startAt: message.startAt,
           pulling: null,
           failureCount: 0,
@@ -118,7 +119,7 @@ function receive(state: S, message: LogPullerInbox, env: Env): Step<S> {
     case 'CloseSource':
       return call({ ...state, phase: { at: 'idle' }, pulling: null }, { kind: 'Close' }, [
         { kind: 'DropTimer', key: 'backoff' },
-        ...toMaintainer(state, { kind: 'SourceClosed', resolvedTs: state.resolved?.ts ?? 0 }),
+        toManager(state, { kind: 'UpstreamClosed', resolvedTs: state.resolved?.ts ?? 0 }),
       ]);
     case 'BackoffDue':
       if (state.phase.at !== 'backing-off') return [state, []];
@@ -164,17 +165,17 @@ function chunkTaken(state: S, routing: Routing | null): Step<S> {
 function answered(state: S, answer: UpstreamAnswer): Step<S> {
   switch (answer.kind) {
     case 'Checked': {
-      const { kind: _, flavor: _flavor, ...checked } = answer;
+      const { kind: _, flavor: _flavor, ...facts } = answer;
       return [
         { ...state, phase: { at: 'ready' }, failureCount: 0, troubled: false },
-        toMaintainer(state, { kind: 'SourceChecked', ...checked }),
+        [toManager(state, { kind: 'UpstreamChecked', facts })],
       ];
     }
     case 'Opened':
     case 'Routed':
       return becomePulling(
         { ...state, troubled: false },
-        state.troubled ? toMaintainer(state, { kind: 'SourceTroubled', failure: null }) : [],
+        state.troubled ? [toManager(state, { kind: 'UpstreamTroubled', failure: null })] : [],
       );
     case 'Chunk': {
       const { blocks, resolved, commitMs, byteCount, transactionCount } = answer;
@@ -190,7 +191,7 @@ function answered(state: S, answer: UpstreamAnswer): Step<S> {
       };
       return [
         { ...state, phase: { at: 'holding' }, resolved, failureCount: 0 },
-        [{ kind: 'Send', to: state.eventService, message: chunk }],
+        [{ kind: 'Send', to: state.props.eventService, message: chunk }],
       ];
     }
     case 'Closed':
@@ -209,7 +210,7 @@ function troubled(state: S, failure: Failure, env: Env): Step<S> {
   if (failure.retry === 'Never' || failure.retry === 'Resync') {
     return [
       { ...state, phase: { at: 'idle' }, pulling: null },
-      toMaintainer(state, { kind: 'SourceFailed', failure }),
+      [toManager(state, { kind: 'UpstreamFailed', failure })],
     ];
   }
   const resume = at === 'checking' ? 'check' : 'open';
@@ -229,26 +230,34 @@ function troubled(state: S, failure: Failure, env: Env): Step<S> {
         ? [
             {
               kind: 'Send',
-              to: state.eventService,
+              to: state.props.eventService,
               message: { kind: 'DiscardIncomplete' },
             } as Effect,
           ]
         : []),
-      ...toMaintainer(state, { kind: 'SourceTroubled', failure }),
+      toManager(state, { kind: 'UpstreamTroubled', failure }),
       { kind: 'SetTimer', key: 'backoff', afterMs, message: { kind: 'BackoffDue' } },
     ],
   ];
 }
 
-function toMaintainer(state: S, message: MaintainerMessage): readonly Effect[] {
-  return state.maintainer === null ? [] : [{ kind: 'Send', to: state.maintainer, message }];
+function toManager(state: S, message: ManagerMessage): Effect {
+  return { kind: 'Send', to: state.props.manager, message };
+}
+
+/** It ends with its manager, or when it is asked to; the connection is closed. */
+function signal(state: S, signal: Signal): Step<S> {
+  if (signal.kind !== 'StopAsked' && signal.kind !== 'Terminated') return [state, []];
+  const [closed, effects] = call({ ...state, phase: { at: 'idle' } }, { kind: 'Close' }, []);
+  return [closed, [...effects, { kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }]];
 }
 
 function call(state: S, request: UpstreamRequest, effects: readonly Effect[]): Step<S> {
   const tag = state.call + 1;
+  const port = portOf('upstream', state.props.changefeed);
   return [
     { ...state, call: tag },
-    [...effects, { kind: 'CallPort', port: 'upstream', request, answer: 'UpstreamAnswered', tag }],
+    [...effects, { kind: 'CallPort', port, request, answer: 'UpstreamAnswered', tag }],
   ];
 }
 
@@ -256,6 +265,7 @@ function call(state: S, request: UpstreamRequest, effects: readonly Effect[]): S
 export const logPuller: Behaviour<LogPullerState, LogPullerInbox, LogPullerProps> = {
   init,
   receive,
+  signal,
   overview: (state) => ({
     phase: state.phase.at,
     resolvedTs: state.resolved?.ts ?? 0,

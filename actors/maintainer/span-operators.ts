@@ -38,6 +38,11 @@ export class SpanOperators {
     return this.#operators.size;
   }
 
+  /** A token for a new assignment, above all former ones. */
+  mint(): number {
+    return this.#mint();
+  }
+
   /** True when an operator holds the span. */
   holds(span: string): boolean {
     return this.#holders.has(span);

@@ -40,6 +40,7 @@ export type SpanChange =
 /** See the top of this file. */
 export class SpanTable {
   readonly #rows = new Map<string, SpanRow>();
+  #committedTs = 0;
 
   get size(): number {
     return this.#rows.size;
@@ -80,7 +81,7 @@ export class SpanTable {
           ...row,
           state: 'absent',
           node: null,
-          checkpointTs: change.checkpointTs ?? row.checkpointTs,
+          checkpointTs: this.#held(row, change),
         });
       case 'scheduling':
         return this.#put({
@@ -88,7 +89,7 @@ export class SpanTable {
           state: 'scheduling',
           node: change.node,
           token: change.token,
-          checkpointTs: change.checkpointTs ?? row.checkpointTs,
+          checkpointTs: this.#held(row, change),
         });
       case 'replicating':
         return this.#put({ ...row, state: 'replicating' });
@@ -125,12 +126,15 @@ export class SpanTable {
   }
 
   /**
-   * The feed's checkpoint is committed at `ts`: rows behind their node's watermark follow, so that a span that is lost
-   * later holds the checkpoint where it stands and not where the span began (spec/01 §1.5 rule 5).
+   * The feed's checkpoint is committed at `ts`: a span that is lost later holds the checkpoint where it stands and not
+   * where the span began (spec/01 §1.5 rule 5).
    */
   commit(ts: number): void {
-    for (const row of this.#rows.values())
-      if (row.checkpointTs < ts) this.#put({ ...row, checkpointTs: ts });
+    this.#committedTs = Math.max(this.#committedTs, ts);
+  }
+
+  #held(row: SpanRow, change: { readonly checkpointTs?: number }): number {
+    return Math.max(this.#committedTs, change.checkpointTs ?? row.checkpointTs);
   }
 
   #put(row: SpanRow): void {

@@ -99,6 +99,8 @@ export const failureCatalogue = {
     'The session of this node ended: it was not renewed in time, or somebody revoked it. The node stops writing.',
   COORDINATION_TOO_LARGE:
     'A call to the coordination store is beyond its bounds. The message says which.',
+  COORDINATOR_ABSENT:
+    'No coordinator answered: none is elected at the moment, or it cannot be reached. Ask again.',
 
   // other nodes
   PEER_LISTEN_FAILED:

@@ -1,4 +1,7 @@
-/** The report port: where the coordinator tells the process around it (command line, API) how its changefeeds are. */
+/** The report port: where the control plane tells the process around it (command line, API) what it needs to know. */
 
-/** Requests of the port; `status` is a `ChangefeedStatus` of the protocol, passed through as plain data. */
-export type ReportRequest<Status> = { readonly kind: 'Status'; readonly status: Status };
+/** Requests of the port; `status` and `answer` are values of the protocol, passed through as plain data. */
+export type ReportRequest<Status, Answer = never> =
+  | { readonly kind: 'Status'; readonly status: Status }
+  /** The answer to something the process had asked; once for each. */
+  | { readonly kind: 'Answer'; readonly answer: Answer };

@@ -3,26 +3,36 @@ import type { Failure } from '../base/failure.ts';
 import type { Position } from '../model/position.ts';
 import type { StartAt } from '../model/start-at.ts';
 
-/** A changefeed as its maintainer needs it: plain data, no credentials (ports hold those). */
+/** A changefeed as its maintainer needs it: plain data. */
 export interface ChangefeedConfig {
   readonly id: string;
+  /**
+   * Where it reads and writes; null in a process that was started for one changefeed, whose ports know. URIs hold
+   * credentials: they go to ports and into the coordination store, never into logs, answers or failures.
+   */
+  readonly endpoints: { readonly upstreamUri: string; readonly sinkUri: string } | null;
   readonly startAt: StartAt;
   /** Table filter rules (FEATURES 1.6). */
   readonly rules: readonly string[];
   /** End when the upstream's newest position at the start is applied. */
   readonly untilCaughtUp: boolean;
-  /** Bytes that all queues of the feed on this node may hold together. */
+  /** Bytes that all queues of the feed on one node may hold together. */
   readonly memoryQuota: number;
-  /** Names of the work threads dispatchers may live on. */
-  readonly workThreads: readonly string[];
   /** How long the feed may fail without progress before it is `failed`, milliseconds. */
   readonly stuckAfterMs: number;
 }
 
-/** States of FEATURES 1.2 that exist so far. */
-export type ChangefeedState = 'starting' | 'normal' | 'warning' | 'failed' | 'stopped' | 'finished';
+/** States of FEATURES 1.2; `starting` is shown before the first maintainer speaks, and never stored. */
+export type ChangefeedState =
+  | 'starting'
+  | 'normal'
+  | 'warning'
+  | 'failed'
+  | 'stopped'
+  | 'finished'
+  | 'removed';
 
-/** Counters since the changefeed started in this process. */
+/** Counters since the changefeed got its present maintainer. */
 export interface ChangefeedCounts {
   /** Row changes in the log that were applied. */
   readonly rows: number;
@@ -31,9 +41,9 @@ export interface ChangefeedCounts {
   /** Row changes written after folding. */
   readonly writtenRows: number;
   readonly ddl: number;
-  /** Bytes read from the upstream. */
+  /** Bytes read from the upstream by the maintainer's node. */
   readonly sourceBytes: number;
-  /** Complete transactions read from the upstream. */
+  /** Complete transactions read from the upstream by the maintainer's node. */
   readonly sourceTransactions: number;
 }
 
@@ -51,6 +61,8 @@ export interface ChangefeedStatus {
   readonly sourceMs: number;
   readonly appliedMs: number;
   readonly spanCount: number;
+  /** Spans on each node. */
+  readonly placement: readonly { readonly node: string; readonly spanCount: number }[];
   readonly counts: ChangefeedCounts;
   readonly failure: Failure | null;
   readonly warnings: readonly string[];
@@ -78,6 +90,7 @@ export function blankStatus(id: string): ChangefeedStatus {
     sourceMs: 0,
     appliedMs: 0,
     spanCount: 0,
+    placement: [],
     counts: noCounts,
     failure: null,
     warnings: [],

@@ -1,34 +1,120 @@
 /**
- * What others say to the coordinator: it holds the changefeeds, gives each ownership attempt a fresh maintainerEpoch
- * (persisted before the maintainer hears of it, spec/02 F1) and reports their status.
+ * What others say to the coordinator: maintainer managers report what they run, people ask for changes. Its own word
+ * carries its term (createRevision of the coordinator key) as epoch, so a manager hears the newest coordinator only.
  */
+import type { Outcome } from '../base/failure.ts';
 import type { Guards } from '../kernel/behaviour.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from './changefeed.ts';
+import type { NodesChanged } from './membership.ts';
 
 /** Messages to the coordinator. */
-export type CoordinatorMessage = StartChangefeed | StopChangefeed | MaintainerHeartbeat;
+export type CoordinatorMessage = NodesChanged | ManagerReported | Ask;
 
-/** Starts replicating; refused when the id runs already (counted in the log). */
-export interface StartChangefeed {
-  readonly kind: 'StartChangefeed';
-  readonly config: ChangefeedConfig;
-}
-
-/** Ends a changefeed gracefully: its checkpoint is saved, then its state is `stopped`. */
-export interface StopChangefeed {
-  readonly kind: 'StopChangefeed';
+/** A maintainer as its node sees it. */
+export interface MaintainerReport {
   readonly id: string;
-}
-
-/** A maintainer's status, a few times a second and at every change of state; `failed` and `finished` are its last word. */
-export interface MaintainerHeartbeat {
-  readonly kind: 'MaintainerHeartbeat';
+  readonly epoch: number;
+  /** False: it has stopped for good, and its dispatcher managers with it when the stop was to cascade. */
+  readonly isWorking: boolean;
+  /** It has heard every node, and may schedule. */
+  readonly isBootstrapped: boolean;
   readonly status: ChangefeedStatus;
 }
 
-/** Heartbeats are checked against the maintainer that is current, by its address. */
+/** What a node runs: everything in answer to `BootstrapManager`, what changed otherwise; empty as a sign of life. */
+export interface ManagerReported {
+  readonly kind: 'ManagerReported';
+  readonly isBootstrap: boolean;
+  readonly reports: readonly MaintainerReport[];
+  /** The drain target it has taken on (spec/01 §1.9). */
+  readonly drain: DrainTarget | null;
+}
+
+/** The node that is to be emptied; a higher number replaces a lower one, `node` null ends it. */
+export interface DrainTarget {
+  readonly number: number;
+  readonly node: string | null;
+}
+
+/** Somebody wants something of the coordinator; answered once by `Answered` with the same number. */
+export interface Ask {
+  readonly kind: 'Ask';
+  readonly requestId: number;
+  readonly request: CoordinatorRequest;
+}
+
+/** What may be asked. */
+export type CoordinatorRequest =
+  /** A new changefeed; refused when the id is taken. `createdMs` is wall time of the caller, for people. */
+  | {
+      readonly kind: 'CreateChangefeed';
+      readonly config: ChangefeedConfig;
+      readonly createdMs: number;
+    }
+  /** As create; one that is there is given this configuration and runs again, from its stored position. */
+  | {
+      readonly kind: 'StartChangefeed';
+      readonly config: ChangefeedConfig;
+      readonly createdMs: number;
+    }
+  /** New configuration; only while stopped or failed. */
+  | { readonly kind: 'UpdateChangefeed'; readonly config: ChangefeedConfig }
+  | { readonly kind: 'PauseChangefeed'; readonly id: string }
+  | { readonly kind: 'ResumeChangefeed'; readonly id: string }
+  | { readonly kind: 'RemoveChangefeed'; readonly id: string }
+  | { readonly kind: 'ListChangefeeds' }
+  | { readonly kind: 'QueryChangefeed'; readonly id: string }
+  /** Moves the maintainer of a changefeed to another node. */
+  | { readonly kind: 'MoveChangefeed'; readonly id: string; readonly node: string }
+  /** Moves a span (a table by its `schema.table`) to another node. */
+  | {
+      readonly kind: 'MoveTable';
+      readonly id: string;
+      readonly span: string;
+      readonly node: string;
+    }
+  | { readonly kind: 'ListCaptures' }
+  /** Empties a node: nothing is placed there until it leaves, or the drain ends with `node` null. */
+  | { readonly kind: 'DrainCapture'; readonly node: string | null }
+  /** The coordinator steps down; another is elected. */
+  | { readonly kind: 'ResignCoordinator' };
+
+/** What the API shows of a changefeed; endpoints are left out. */
+export interface ChangefeedView {
+  readonly status: ChangefeedStatus;
+  readonly config: Omit<ChangefeedConfig, 'endpoints'>;
+  readonly epoch: number;
+  /** Node of its maintainer; null when it has none. */
+  readonly maintainer: string | null;
+  readonly createdMs: number;
+}
+
+/** A node in the coordinator's eyes. */
+export interface CaptureView {
+  readonly id: string;
+  readonly isCoordinator: boolean;
+  readonly isDraining: boolean;
+  readonly maintainerCount: number;
+  readonly spanCount: number;
+}
+
+/** What is answered. */
+export type CoordinatorReply =
+  | { readonly kind: 'Done' }
+  | { readonly kind: 'Changefeed'; readonly view: ChangefeedView }
+  | { readonly kind: 'Changefeeds'; readonly views: readonly ChangefeedView[] }
+  | { readonly kind: 'Captures'; readonly views: readonly CaptureView[] };
+
+/** The answer to an {@link Ask}. */
+export interface Answered {
+  readonly kind: 'Answered';
+  readonly requestId: number;
+  readonly outcome: Outcome<CoordinatorReply>;
+}
+
+/** `echo`: under the coordinator's own term. */
 export const coordinatorGuards: Guards<CoordinatorMessage> = {
-  StartChangefeed: 'open',
-  StopChangefeed: 'open',
-  MaintainerHeartbeat: 'open',
+  NodesChanged: 'open',
+  ManagerReported: 'echo',
+  Ask: 'open',
 };

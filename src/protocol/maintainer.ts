@@ -1,32 +1,81 @@
 /**
- * What others say to a maintainer. Everything but the coordinator's command answers something it began under its
- * own epoch, so a message of an earlier ownership attempt is refused at the door.
+ * What others say to a maintainer. Whatever comes from a node answers something it began under its own epoch, so a
+ * message of an earlier ownership attempt is refused at the door.
  */
 import type { Failure } from '../base/failure.ts';
-import type { DdlEvent, Position, TimelineSegment } from '../model/position.ts';
 import type { Guards } from '../kernel/behaviour.ts';
+import type { NotOwner } from '../kernel/message.ts';
+import type { Ref } from '../kernel/ref.ts';
+import type { DdlEvent, Position, TimelineSegment } from '../model/position.ts';
+import type { DrainTarget } from './coordinator.ts';
+import type { NodesChanged } from './membership.ts';
 
 /** Messages to a maintainer. */
 export type MaintainerMessage =
-  | StopMaintainer
-  | SourceChecked
-  | SourceFailed
-  | SourceTroubled
-  | SourceClosed
-  | SpansSeen
-  | ResolvedAdvanced
-  | DdlReached
+  | NodesChanged
+  | RemoveThis
+  | RelocateSpan
+  | DrainChanged
+  | FeedBootstrapped
+  | FeedClosed
+  | ManagerAdopted
   | ManagerHeartbeat
-  | DispatcherLost;
+  | SourceChecked
+  | NotOwner;
 
-/** Save the checkpoint and end. */
-export interface StopMaintainer {
-  readonly kind: 'StopMaintainer';
+/** End; see `RemoveMaintainer`. A later one may turn `cascade` on. */
+export interface RemoveThis {
+  readonly kind: 'RemoveThis';
+  readonly cascade: boolean;
+  readonly removed: boolean;
 }
 
-/** The upstream was checked and its start position resolved. */
-export interface SourceChecked {
-  readonly kind: 'SourceChecked';
+/** Move a span to another node. */
+export interface RelocateSpan {
+  readonly kind: 'RelocateSpan';
+  readonly span: string;
+  readonly node: string;
+}
+
+/** The node that is to be emptied has changed. */
+export interface DrainChanged {
+  readonly kind: 'DrainChanged';
+  readonly drain: DrainTarget;
+}
+
+/**
+ * The orchestrator's answer to `BootstrapFeed`. `ready`: the manager runs and waits to be adopted. `retry`: one is still
+ * ending. `refused`: the maintainer is older than one that has closed its manager here.
+ */
+export interface FeedBootstrapped {
+  readonly kind: 'FeedBootstrapped';
+  readonly is: 'ready' | 'retry' | 'refused';
+  /** The manager, as its own node addresses it; null unless `ready`. */
+  readonly manager: Ref | null;
+}
+
+/**
+ * The orchestrator's answer to `CloseFeed`; `closing` while a manager is there, which is named and asked directly: its door
+ * gives the third answer, `NotOwner` (spec/09 9.2.7).
+ */
+export interface FeedClosed {
+  readonly kind: 'FeedClosed';
+  readonly is: 'closed' | 'closing';
+  /** The manager that has not ended, as its own node addresses it. */
+  readonly manager: Ref | null;
+}
+
+/** A span that a manager serves. */
+export interface ServedSpan {
+  readonly span: string;
+  /** Token of its assignment. */
+  readonly token: number;
+  /** Everything ≤ this is committed downstream. */
+  readonly checkpointTs: number;
+}
+
+/** What is known of the upstream once it was checked. */
+export interface SourceFacts {
   readonly start: Position;
   readonly newest: Position;
   readonly timeline: readonly TimelineSegment[];
@@ -35,75 +84,91 @@ export interface SourceChecked {
   readonly warnings: readonly string[];
 }
 
-/** The source cannot go on; a failure of retry `Never` ends the feed. */
-export interface SourceFailed {
-  readonly kind: 'SourceFailed';
-  readonly failure: Failure;
+/** A manager has taken its maintainer on, and says what it runs. */
+export interface ManagerAdopted {
+  readonly kind: 'ManagerAdopted';
+  readonly served: readonly ServedSpan[];
+  /** Spans that its stream has shown and nobody serves here. */
+  readonly idle: readonly string[];
+  /** What it knows of the upstream when its stream runs already; null: it waits for `StartSource`. */
+  readonly source: SourceFacts | null;
 }
 
-/** The source reconnects (failure set) or streams again (null): shown in the status, nothing to do. */
-export interface SourceTroubled {
-  readonly kind: 'SourceTroubled';
+/** The upstream was checked as asked by `CheckSource`. */
+export interface SourceChecked {
+  readonly kind: 'SourceChecked';
+  readonly facts: SourceFacts;
+}
+
+/** How an assignment stands. */
+export interface SpanReport {
+  readonly span: string;
+  readonly token: number;
+  readonly is: 'working' | 'stopped';
+  /** Everything ≤ this is committed downstream; null: this manager does not know the assignment. */
+  readonly checkpointTs: number | null;
+  /** Why it ended by itself; null when it was asked to, or works. */
   readonly failure: Failure | null;
 }
 
-/** The stream has ended as asked; nothing after `resolvedTs` was handed to the event service as complete. */
-export interface SourceClosed {
-  readonly kind: 'SourceClosed';
-  readonly resolvedTs: number;
-}
-
-/** First events of spans nobody subscribes to. */
-export interface SpansSeen {
-  readonly kind: 'SpansSeen';
-  readonly spans: readonly string[];
-}
-
-/** The upstream's history is known up to `position`; every block up to it has been stored. */
-export interface ResolvedAdvanced {
-  readonly kind: 'ResolvedAdvanced';
-  readonly position: Position;
-  readonly commitMs: number;
-  /** Since the last such message. */
-  readonly byteCount: number;
-  readonly transactionCount: number;
-}
-
-/** The stream stands before a DDL; nothing after it is read until `ResumeSource`. */
+/** A DDL that a node's stream stands before; nothing after it is read there until `ResumeStream`. */
 export interface DdlReached {
-  readonly kind: 'DdlReached';
   readonly ddl: DdlEvent;
   /** Everything up to here comes before the DDL. */
   readonly resolved: Position;
 }
 
-/** Watermarks of a dispatcher manager's dispatchers that moved, and what was applied since the last heartbeat. */
+/**
+ * How a manager stands, many times a second. Everything but the counters is repeated until `HeartbeatTaken` names the
+ * `beat`, and whatever was reported as ended still counts in `checkpointTs` until then: no lost message can let the
+ * checkpoint pass a change (P2).
+ */
 export interface ManagerHeartbeat {
   readonly kind: 'ManagerHeartbeat';
-  readonly watermarks: readonly (readonly [span: string, checkpointTs: number])[];
+  /** Counts the heartbeats of this manager's life from 1. */
+  readonly beat: number;
+  /** Counts the assignments it has taken on (spec/01 §1.5 rule 2). */
+  readonly seq: number;
+  /** Everything of its spans ≤ this is committed downstream. */
+  readonly checkpointTs: number;
+  /** How far its stream is complete; null before it runs. */
+  readonly resolved: Position | null;
+  /** Spans that its stream has shown for the first time. */
+  readonly seen: readonly string[];
+  readonly spans: readonly SpanReport[];
+  readonly ddl: DdlReached | null;
+  /** The stream has ended as asked. */
+  readonly isSourceClosed: boolean;
+  /** Everything has ended here; it waits for `HeartbeatTaken`, then it is gone. */
+  readonly isClosed: boolean;
+  /** What keeps its stream from going on, for the moment (`trouble`) or for good (`failure`). */
+  readonly trouble: Failure | null;
+  readonly failure: Failure | null;
+  readonly totals: ManagerTotals;
+}
+
+/** Counters of a manager's life. */
+export interface ManagerTotals {
   readonly rows: number;
   readonly writtenRows: number;
   readonly transactions: number;
-  readonly commitMs: number;
+  readonly sourceBytes: number;
+  readonly sourceTransactions: number;
+  /** Server time of the newest transaction applied, and read, milliseconds. */
+  readonly appliedMs: number;
+  readonly sourceMs: number;
 }
 
-/** A dispatcher ended by itself; it is scheduled again with a new token, or the feed fails. */
-export interface DispatcherLost {
-  readonly kind: 'DispatcherLost';
-  readonly span: string;
-  readonly failure: Failure;
-}
-
-/** See {@link MaintainerMessage}. */
+/** See {@link MaintainerMessage}; what comes from the manager of its own node is known by its address. */
 export const maintainerGuards: Guards<MaintainerMessage> = {
-  StopMaintainer: 'open',
-  SourceChecked: 'echo',
-  SourceFailed: 'echo',
-  SourceTroubled: 'echo',
-  SourceClosed: 'echo',
-  SpansSeen: 'echo',
-  ResolvedAdvanced: 'echo',
-  DdlReached: 'echo',
+  NodesChanged: 'open',
+  RemoveThis: 'open',
+  RelocateSpan: 'open',
+  DrainChanged: 'open',
+  FeedBootstrapped: 'open',
+  FeedClosed: 'open',
+  ManagerAdopted: 'echo',
   ManagerHeartbeat: 'echo',
-  DispatcherLost: 'echo',
+  SourceChecked: 'echo',
+  NotOwner: 'echo',
 };

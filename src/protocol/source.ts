@@ -1,4 +1,8 @@
-/** What others say to the log puller and to the event service, and what the event service says to dispatchers. */
+/**
+ * What others say to the log puller and to the event service of a changefeed on one node, and what the event service says
+ * to dispatchers. All of them belong to one life of one dispatcher manager, which alone knows their addresses; they keep
+ * the epoch it was made under, whoever governs it later.
+ */
 import type { BlockInfo } from '../model/block.ts';
 import type { DdlEvent, Position, TimelineSegment } from '../model/position.ts';
 import type { Guards } from '../kernel/behaviour.ts';
@@ -8,7 +12,7 @@ import type { Routing, StartAt } from '../model/start-at.ts';
 /** Messages to the log puller. */
 export type LogPullerMessage = OpenSource | StartPulling | ChunkTaken | CloseSource;
 
-/** A maintainer takes the source over: what an earlier one had open ends; the upstream is checked. */
+/** The upstream is checked, and the start resolved; what was open ends. */
 export interface OpenSource {
   readonly kind: 'OpenSource';
   readonly startAt: StartAt;
@@ -36,10 +40,10 @@ export interface CloseSource {
 
 /** See {@link LogPullerMessage}. */
 export const logPullerGuards: Guards<LogPullerMessage> = {
-  OpenSource: 'raise',
-  StartPulling: 'owner',
+  OpenSource: 'open',
+  StartPulling: 'open',
   ChunkTaken: 'echo',
-  CloseSource: 'owner',
+  CloseSource: 'open',
 };
 
 /** Messages to the event service. */
@@ -48,11 +52,12 @@ export type EventServiceMessage =
   | Chunk
   | DiscardIncomplete
   | ResumeSource
+  | Retain
   | Subscribe
   | GrantCredit
   | Unsubscribe;
 
-/** A maintainer takes the stream over: everything held is dropped, and history begins after `position`. */
+/** Everything held is dropped, and history begins after `position`. */
 export interface OpenStream {
   readonly kind: 'OpenStream';
   readonly position: Position;
@@ -83,6 +88,12 @@ export interface ResumeSource {
   readonly routing: Routing;
 }
 
+/** Nothing with commitTs ≤ `ts` will be asked for again, on any node: the feed's checkpoint. */
+export interface Retain {
+  readonly kind: 'Retain';
+  readonly ts: number;
+}
+
 /** A dispatcher wants the events of its span after `afterTs`, at most `creditBytes` unanswered. */
 export interface Subscribe {
   readonly kind: 'Subscribe';
@@ -108,10 +119,11 @@ export interface Unsubscribe {
 
 /** See {@link EventServiceMessage}. */
 export const eventServiceGuards: Guards<EventServiceMessage> = {
-  OpenStream: 'raise',
+  OpenStream: 'open',
   Chunk: 'echo',
   DiscardIncomplete: 'echo',
-  ResumeSource: 'owner',
+  ResumeSource: 'open',
+  Retain: 'open',
   Subscribe: 'echo',
   GrantCredit: 'echo',
   Unsubscribe: 'echo',

@@ -24,15 +24,20 @@ function block(ts: number, flags = '', span = 'd.t'): BlockInfo {
   };
 }
 
-/** A service that a maintainer has opened and that is told one message after another. */
+/** A service that its manager has opened and that is told one message after another. */
 class Service {
   state: EventServiceState;
   effects: readonly Effect[] = [];
 
   constructor(memoryQuota = 1 << 20) {
-    const props = { logPuller: refOf('puller'), storeBytesMax: 1000 };
+    const props = {
+      changefeed: 'f',
+      logPuller: refOf('puller'),
+      manager: refOf('manager'),
+      storeBytesMax: 1000,
+    };
     [this.state] = eventService.init(props, envOf());
-    this.tell({ kind: 'OpenStream', position: resolvedAt(0), memoryQuota }, 'maintainer');
+    this.tell({ kind: 'OpenStream', position: resolvedAt(0), memoryQuota }, 'manager');
   }
 
   tell(message: EventServiceInbox, from = 'puller'): string[] {
@@ -109,8 +114,8 @@ class Service {
 test('new spans are announced before the history that covers them, and the next chunk is asked for', () => {
   assert.deepEqual(new Service().chunk(10, [block(10)]), [
     'port Append',
-    'maintainer SpansSeen',
-    'maintainer ResolvedAdvanced',
+    'manager SpansSeen',
+    'manager ResolvedAdvanced',
     'puller ChunkTaken',
   ]);
 });
@@ -172,7 +177,7 @@ test('a store that fails ends the service: nothing is skipped', () => {
   service.chunk(30, [block(10), block(20), block(30)]);
   const outcome = failed(failure('STORE_FULL', 'full'));
   assert.deepEqual(service.tell({ kind: 'AppendAnswered', tag: 1, outcome }), [
-    'maintainer SourceFailed',
+    'manager UpstreamFailed',
   ]);
   assert.deepEqual(service.chunk(40, [block(40)]), []);
   assert.deepEqual(service.tick(), []);
@@ -191,16 +196,13 @@ test('a full store holds the log puller back until something is collected', () =
   ]);
 });
 
-test('a DDL holds the stream until the maintainer resumes it, under a new schema version', () => {
+test('a DDL holds the stream until the manager resumes it, under a new schema version', () => {
   const service = new Service();
   const ddl = { ts: 20, gtid: '0-1-20', commitMs: 1, schema: 'd', sql: 'DDL' };
-  assert.deepEqual(service.chunk(10, [], ddl), [
-    'maintainer ResolvedAdvanced',
-    'maintainer DdlReached',
-  ]);
+  assert.deepEqual(service.chunk(10, [], ddl), ['manager ResolvedAdvanced', 'manager StreamHeld']);
   const version = service.state.schemaVersion;
   const resume = { kind: 'ResumeSource', routing: { rules: [], groups: {} } } as const;
-  assert.deepEqual(service.tell(resume, 'maintainer'), ['puller ChunkTaken']);
+  assert.deepEqual(service.tell(resume, 'manager'), ['puller ChunkTaken']);
   assert.equal(service.state.schemaVersion, version + 1);
 });
 

@@ -45,11 +45,14 @@ class Puller {
   state: LogPullerState;
 
   constructor() {
-    [this.state] = logPuller.init({ eventService: refOf('service') }, envOf());
+    [this.state] = logPuller.init(
+      { changefeed: 'f', eventService: refOf('service'), manager: refOf('manager') },
+      envOf(),
+    );
   }
 
   tell(message: LogPullerInbox): string[] {
-    const [state, effects] = logPuller.receive(this.state, message, envOf('maintainer'));
+    const [state, effects] = logPuller.receive(this.state, message, envOf('manager'));
     this.state = state;
     return told(effects);
   }
@@ -76,7 +79,7 @@ class Puller {
 test('the source is checked, opened, and pulled one chunk at a time', () => {
   const puller = new Puller();
   assert.deepEqual(puller.tell(open), ['port Check']);
-  assert.deepEqual(puller.answer(checked), ['maintainer SourceChecked']);
+  assert.deepEqual(puller.answer(checked), ['manager UpstreamChecked']);
   assert.deepEqual(puller.tell(start), ['port Open']);
   assert.deepEqual(puller.answer({ kind: 'Opened' }), ['port Next']);
   assert.deepEqual(puller.answer(chunk), ['service Chunk']);
@@ -97,7 +100,7 @@ test('a disconnect discards what is incomplete, waits longer each time, and reop
   const puller = Puller.pulling();
   puller.answer(chunk);
   puller.tell({ kind: 'ChunkTaken', routing: null });
-  const trouble = ['service DiscardIncomplete', 'maintainer SourceTroubled'];
+  const trouble = ['service DiscardIncomplete', 'manager UpstreamTroubled'];
   assert.deepEqual(puller.fail(), [...trouble, 'timer backoff 75']);
   assert.deepEqual(puller.tell({ kind: 'BackoffDue' }), ['port Open']);
   assert.deepEqual(puller.state.resolved, { ts: 20, gtid: '0-1-2' });
@@ -105,7 +108,7 @@ test('a disconnect discards what is incomplete, waits longer each time, and reop
   for (let i = 0; i < 20; i++) puller.fail();
   assert.deepEqual(puller.fail().at(-1), 'timer backoff 3750');
   puller.tell({ kind: 'BackoffDue' });
-  assert.deepEqual(puller.answer({ kind: 'Opened' }), ['maintainer SourceTroubled', 'port Next']);
+  assert.deepEqual(puller.answer({ kind: 'Opened' }), ['manager UpstreamTroubled', 'port Next']);
   puller.answer(chunk);
   assert.equal(puller.state.failureCount, 0);
 });
@@ -113,27 +116,27 @@ test('a disconnect discards what is incomplete, waits longer each time, and reop
 test('a failed check is tried again as a check', () => {
   const puller = new Puller();
   puller.tell(open);
-  assert.deepEqual(puller.fail(), ['maintainer SourceTroubled', 'timer backoff 75']);
+  assert.deepEqual(puller.fail(), ['manager UpstreamTroubled', 'timer backoff 75']);
   assert.deepEqual(puller.tell({ kind: 'BackoffDue' }), ['port Check']);
 });
 
 test('what cannot be repaired ends the source', () => {
   const puller = Puller.pulling();
-  assert.deepEqual(puller.fail(gone), ['maintainer SourceFailed']);
+  assert.deepEqual(puller.fail(gone), ['manager UpstreamFailed']);
   assert.equal(puller.state.phase.at, 'idle');
 });
 
-test('a position that must be found anew is for the maintainer to check', () => {
+test('a position that must be found anew is for the maintainer above to check', () => {
   const puller = Puller.pulling();
   const moved = failure('SOURCE_MOVED', 'another server', { retry: 'Resync' });
-  assert.deepEqual(puller.fail(moved), ['maintainer SourceFailed']);
+  assert.deepEqual(puller.fail(moved), ['manager UpstreamFailed']);
   assert.equal(puller.state.phase.at, 'idle');
 });
 
 test('an answer to an earlier call is dropped', () => {
   const puller = Puller.pulling();
   const earlier = puller.state.call;
-  assert.deepEqual(puller.tell({ kind: 'CloseSource' }), ['maintainer SourceClosed', 'port Close']);
+  assert.deepEqual(puller.tell({ kind: 'CloseSource' }), ['manager UpstreamClosed', 'port Close']);
   assert.deepEqual(puller.answer(chunk, earlier), []);
   assert.deepEqual(puller.tell({ kind: 'BackoffDue' }), []);
   assert.equal(puller.state.phase.at, 'idle');

@@ -1,59 +1,83 @@
+/** The maintainer as a table: what it is told, and what it does about it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  maintainer,
-  type MaintainerInbox,
-  type MaintainerState,
-} from '#actors/maintainer/maintainer.ts';
+import type { MaintainerInbox, MaintainerState } from '#actors/maintainer/maintainer-state.ts';
+import { maintainer } from '#actors/maintainer/maintainer.ts';
 import { failed, failure, ok, type Failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
-import type { Signal } from '#src/kernel/message.ts';
-import type { DdlEvent } from '#src/model/position.ts';
+import type { Ref } from '#src/kernel/ref.ts';
+import type { DdlEvent, Position } from '#src/model/position.ts';
 import type { SinkAnswer } from '#src/ports/sink.ts';
-import type { MaintainerHeartbeat } from '#src/protocol/coordinator.ts';
+import type { ManagerHeartbeat, SpanReport } from '#src/protocol/maintainer.ts';
+import type { MaintainerReported } from '#src/protocol/maintainer-manager.ts';
 import type { ScheduleDispatcher } from '#src/protocol/manager.ts';
+import { places } from '#src/protocol/nodes.ts';
 import { envOf, refOf, told } from './cell-env.ts';
 
-const at = (ts: number): { ts: number; gtid: string } => ({ ts, gtid: `0-1-${ts}` });
+const at = (ts: number): Position => ({ ts, gtid: `0-1-${ts}` });
 const ddl: DdlEvent = { ts: 40, gtid: '0-1-40', commitMs: 1, schema: 'd', sql: 'DDL' };
 const lost = failure('SINK_DISCONNECTED', 'lost', { retry: 'Reconnect' });
+const facts = {
+  start: at(10),
+  newest: at(50),
+  timeline: [],
+  serverId: 's',
+  version: '1',
+  warnings: [],
+};
+const totals = {
+  rows: 1,
+  writtenRows: 1,
+  transactions: 1,
+  sourceBytes: 1,
+  sourceTransactions: 1,
+  appliedMs: 1,
+  sourceMs: 1,
+};
+const base = 3 * 2 ** 20;
 
-/** A maintainer under epoch 3 that is told one message after another. */
+/** A maintainer under epoch 3 on node `a` that is told one message after another. */
 class Told {
   state: MaintainerState;
   effects: readonly Effect[];
   nowMs = 0;
+  beats = 0;
 
-  constructor(untilCaughtUp = false) {
+  constructor(more: { untilCaughtUp?: boolean; nodes?: string[]; isRemovalOnly?: boolean } = {}) {
     const config = {
       id: 'f',
+      endpoints: null,
       startAt: { kind: 'now' } as const,
       rules: ['*.*'],
-      untilCaughtUp,
+      untilCaughtUp: more.untilCaughtUp ?? false,
       memoryQuota: 1 << 20,
-      workThreads: ['work-1'],
       stuckAfterMs: 60_000,
     };
     [this.state, this.effects] = maintainer.init(
       {
         config,
         epoch: 3,
-        coordinator: refOf('coordinator'),
-        logPuller: refOf('puller'),
-        eventService: refOf('service'),
+        manager: refOf('manager'),
+        self: 'a',
+        nodes: more.nodes ?? ['a'],
+        drain: { number: 0, node: null },
+        isRemovalOnly: more.isRemovalOnly ?? false,
       },
       envOf(),
     );
   }
 
-  tell(message: MaintainerInbox): string[] {
-    [this.state, this.effects] = maintainer.receive(this.state, message, envOf('x', this.nowMs));
-    return told(this.effects);
+  tell(message: MaintainerInbox, from: Ref = refOf('x')): string[] {
+    const env = { ...envOf('x', this.nowMs), from };
+    [this.state, this.effects] = maintainer.receive(this.state, message, env);
+    return told(this.effects).map((line) => line.replace(places.orchestrator, 'orchestrator'));
   }
 
-  signal(signal: Signal): string[] {
-    [this.state, this.effects] = maintainer.signal!(this.state, signal, envOf('x', this.nowMs));
-    return told(this.effects);
+  /** Lines without the reports that every tick sends. */
+  tick(): string[] {
+    return this.tell({ kind: 'TickDue' }).filter(
+      (line) => !/MaintainerReported|timer tick/.test(line),
+    );
   }
 
   sink(tag: 'open' | 'raise' | 'groups' | 'save' | 'ddl', answer: SinkAnswer): string[] {
@@ -64,56 +88,98 @@ class Told {
     return this.sink('save', { kind: 'CheckpointSaved' });
   }
 
+  groups(): string[] {
+    return this.sink('groups', { kind: 'GroupsRead', groups: {} });
+  }
+
   fail(tag: 'open' | 'save' | 'ddl', why: Failure = lost): string[] {
     return this.tell({ kind: 'SinkAnswered', tag, outcome: failed(why) });
   }
 
-  check(): string[] {
-    return this.tell({
-      kind: 'SourceChecked',
-      start: at(10),
-      newest: at(50),
-      timeline: [],
-      serverId: 's',
-      version: '1',
-      warnings: [],
+  orchestrator(node: string, message: MaintainerInbox): string[] {
+    const from = refOf(places.orchestrator);
+    return this.tell(message, node === 'a' ? from : { ...from, node });
+  }
+
+  bootstrap(node: string, incarnation = 1): string[] {
+    const manager = refOf(`dm-${node}`, incarnation);
+    return this.orchestrator(node, { kind: 'FeedBootstrapped', is: 'ready', manager });
+  }
+
+  fromManager(node: string, message: MaintainerInbox, incarnation = 1): string[] {
+    const from = refOf(`dm-${node}`, incarnation);
+    return this.tell(message, node === 'a' ? from : { ...from, node });
+  }
+
+  adopt(node: string, served: [string, number][] = [], isStreaming = false): string[] {
+    return this.fromManager(node, {
+      kind: 'ManagerAdopted',
+      served: served.map(([span, token]) => ({ span, token, checkpointTs: 10 })),
+      idle: [],
+      source: isStreaming ? facts : null,
     });
   }
 
-  resolved(ts: number): string[] {
-    return this.tell({
-      kind: 'ResolvedAdvanced',
-      position: at(ts),
-      commitMs: 1,
-      byteCount: 1,
-      transactionCount: 1,
+  beat(
+    node: string,
+    ts: number,
+    more: Partial<ManagerHeartbeat> & { readonly resolvedTs?: number } = {},
+  ): string[] {
+    const { resolvedTs = ts, ...rest } = more;
+    return this.fromManager(node, {
+      kind: 'ManagerHeartbeat',
+      beat: ++this.beats,
+      seq: 9,
+      checkpointTs: ts,
+      resolved: at(resolvedTs),
+      seen: [],
+      spans: [],
+      ddl: null,
+      isSourceClosed: false,
+      isClosed: false,
+      trouble: null,
+      failure: null,
+      totals,
+      ...rest,
     });
   }
 
-  watermark(span: string, ts: number): string[] {
-    const counts = { rows: 1, writtenRows: 1, transactions: 1, commitMs: 1 };
-    return this.tell({ kind: 'ManagerHeartbeat', watermarks: [[span, ts]], ...counts });
+  says(
+    node: string,
+    span: string,
+    is: 'working' | 'stopped',
+    ts = 20,
+    why: Failure | null = null,
+  ): string[] {
+    const token = this.state.table.get(span)!.token;
+    const spans: SpanReport[] = [{ span, token, is, checkpointTs: ts, failure: why }];
+    return this.beat(node, ts, { spans });
   }
 
-  /** Up to running, with spans a and b at 10. */
-  static running(untilCaughtUp = false): Told {
-    const one = new Told(untilCaughtUp);
+  /** Up to running on node a (and b), with spans s and t at 10. */
+  static running(more: ConstructorParameters<typeof Told>[0] = {}): Told {
+    const one = new Told(more);
     one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
     one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
-    one.check();
-    one.sink('groups', { kind: 'GroupsRead', groups: {} });
-    one.signal({ kind: 'ChildStarted', id: 'm', ref: refOf('manager') });
+    for (const node of more.nodes ?? ['a']) one.bootstrap(node);
+    for (const node of more.nodes ?? ['a']) one.adopt(node);
+    one.tell({ kind: 'SourceChecked', facts });
+    one.groups();
     one.saved();
-    one.tell({ kind: 'SpansSeen', spans: ['a', 'b'] });
+    one.beat('a', 10, { seen: ['s', 't'] });
+    for (const span of ['s', 't']) one.says(one.state.table.get(span)!.node!, span, 'working', 10);
     return one;
   }
 
-  /** The last word, when there is one. */
+  get checkpoint(): number | undefined {
+    return this.state.checkpoint?.ts;
+  }
+
   get lastWord(): readonly unknown[] {
     for (const effect of this.effects) {
-      if (effect.kind !== 'Send' || effect.message.kind !== 'MaintainerHeartbeat') continue;
-      const { status } = effect.message as MaintainerHeartbeat;
-      return [status.state, status.checkpoint?.ts, status.failure?.code];
+      if (effect.kind !== 'Send' || effect.message.kind !== 'MaintainerReported') continue;
+      const { isLast, status } = effect.message as MaintainerReported;
+      if (isLast) return [status.state, status.checkpoint?.ts, status.failure?.code];
     }
     return [];
   }
@@ -121,147 +187,319 @@ class Told {
   get tokens(): number[] {
     return this.effects.flatMap((effect) =>
       effect.kind === 'Send' && effect.message.kind === 'ScheduleDispatcher'
-        ? [(effect.message as ScheduleDispatcher).token]
+        ? [(effect.message as ScheduleDispatcher).token - base]
         : [],
     );
   }
+
+  /** From closing to its end: managers close, orchestrators say so. */
+  close(...nodes: string[]): void {
+    this.tick();
+    for (const node of nodes)
+      this.orchestrator(node, { kind: 'FeedClosed', is: 'closed', manager: null });
+  }
 }
 
-test('it raises before it reads, and stores the start before history flows', () => {
+test('it raises before it asks anybody, and stores the start before history flows', () => {
   const one = new Told();
   assert.deepEqual(told(one.effects), ['timer tick 50', 'port Open']);
   const opened = { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 } as const;
   assert.deepEqual(one.sink('open', opened), ['port RaiseFeed']);
   assert.deepEqual(one.sink('raise', { kind: 'FeedRaised', checkpoint: null }), [
-    'puller OpenSource',
+    'orchestrator BootstrapFeed',
   ]);
-  assert.deepEqual(one.check(), ['port ReadGroups']);
-  assert.deepEqual(one.sink('groups', { kind: 'GroupsRead', groups: {} }), [
-    'spawn dispatcher-manager:f:3',
-  ]);
-  assert.deepEqual(one.signal({ kind: 'ChildStarted', id: 'm', ref: refOf('manager') }), [
-    'port SaveCheckpoint',
-    'service OpenStream',
-    'puller StartPulling',
-  ]);
+  assert.deepEqual(one.bootstrap('a'), ['dm-a AdoptManager']);
+  assert.deepEqual(one.adopt('a'), ['dm-a CheckSource']);
+  assert.deepEqual(one.tell({ kind: 'SourceChecked', facts }), ['port ReadGroups']);
+  assert.deepEqual(one.groups(), ['port SaveCheckpoint', 'dm-a StartSource']);
 });
 
-test('the checkpoint is the lowest of source and spans, and a new span begins at it', () => {
-  const one = Told.running();
-  one.resolved(20);
-  one.resolved(30);
-  assert.equal(one.state.checkpoint?.ts, 10);
-  one.watermark('a', 30);
-  assert.equal(one.state.checkpoint?.ts, 10);
-  one.watermark('b', 25);
-  assert.equal(one.state.checkpoint?.ts, 20);
-  one.tell({ kind: 'SpansSeen', spans: ['c'] });
-  one.resolved(40);
-  one.watermark('b', 40);
-  assert.equal(one.state.checkpoint?.ts, 20);
+test('spec/01 §1.9: it goes on when every node has answered, and asks the silent ones again', () => {
+  const one = new Told({ nodes: ['a', 'b'] });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+  one.bootstrap('a');
+  assert.deepEqual(one.adopt('a'), []);
+  one.nowMs = 500;
+  assert.deepEqual(one.tick(), ['orchestrator BootstrapFeed']);
+  one.bootstrap('b');
+  assert.deepEqual(one.adopt('b'), ['dm-a CheckSource']);
 });
 
-test('every assignment has a token of its own, above those of all earlier epochs', () => {
+test('what runs is adopted under its tokens; of two claims the higher token stays', () => {
+  const one = new Told({ nodes: ['a', 'b'] });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+  one.bootstrap('a');
+  one.bootstrap('b');
+  one.adopt('a', [['s', 7]], true);
+  assert.deepEqual(
+    one.adopt(
+      'b',
+      [
+        ['s', 8],
+        ['t', 9],
+      ],
+      true,
+    ),
+    ['port ReadGroups'],
+  );
+  const lines = one.groups();
+  assert.ok(lines.includes('dm-a StopDispatcher'));
+  assert.deepEqual(
+    [...one.state.table.rows()].map(({ span, node, token, state }) => [span, node, token, state]),
+    [
+      ['s', 'b', 8, 'replicating'],
+      ['t', 'b', 9, 'replicating'],
+    ],
+  );
+});
+
+test('the checkpoint is the lowest of all that are required, and a new span begins at it', () => {
   const one = Told.running();
-  assert.deepEqual(one.tokens, [3 * 2 ** 20 + 1, 3 * 2 ** 20 + 2]);
-  const message = { kind: 'DispatcherLost', span: 'a', failure: lost } as const;
-  assert.deepEqual(one.tell(message), ['timer reschedule a 100']);
-  assert.deepEqual(one.tell(message), ['timer reschedule a 200']);
-  one.tell({ kind: 'RescheduleDue', span: 'a' });
-  assert.deepEqual(one.tokens, [3 * 2 ** 20 + 3]);
+  one.beat('a', 15, { resolvedTs: 20 });
+  assert.equal(one.checkpoint, 10);
+  one.beat('a', 20, { resolvedTs: 30 });
+  assert.equal(one.checkpoint, 20);
+  one.beat('a', 30, { seen: ['u'] });
+  assert.equal(one.state.table.get('u')!.checkpointTs, 20);
+  one.beat('a', 40);
+  assert.equal(one.checkpoint, 20);
+  one.says('a', 'u', 'working', 40);
+  assert.equal(one.checkpoint, 40);
+});
+
+test('I-7: every assignment has a token of its own, above those of all earlier epochs', () => {
+  const one = new Told();
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+  one.bootstrap('a');
+  one.adopt('a');
+  one.tell({ kind: 'SourceChecked', facts });
+  one.groups();
+  one.beat('a', 10, { seen: ['s', 't'] });
+  assert.deepEqual(one.tokens, [1, 2]);
+  one.says('a', 's', 'working', 10);
+  one.says('a', 's', 'stopped', 12, lost);
+  assert.equal(one.state.table.get('s')!.state, 'absent');
+  assert.deepEqual(one.tokens, []);
+  one.nowMs = 100;
+  assert.deepEqual(one.tick(), ['dm-a ScheduleDispatcher']);
+  assert.deepEqual(one.tokens, [3]);
 });
 
 test('a dispatcher that is lost again and again without progress fails the feed', () => {
   const one = Told.running();
-  for (let i = 0; i < 8; i++) one.tell({ kind: 'DispatcherLost', span: 'a', failure: lost });
-  assert.equal(one.state.phase.at, 'running');
-  one.tell({ kind: 'DispatcherLost', span: 'a', failure: lost });
-  assert.deepEqual(one.lastWord, ['failed', 10, 'SINK_DISCONNECTED']);
+  for (let i = 0; i < 9; i++) {
+    assert.equal(one.state.phase.at, 'running');
+    one.says('a', 's', 'stopped', 10, lost);
+    one.nowMs += 6_000;
+    one.beat('a', 10);
+    one.says('a', 's', 'working', 10);
+  }
+  assert.equal(one.state.phase.at, 'closing');
 });
 
-test('a DDL waits for every span, is preceded by its checkpoint, and is followed by the groups', () => {
-  const one = Told.running();
-  one.resolved(30);
-  assert.deepEqual(one.tell({ kind: 'DdlReached', ddl, resolved: at(30) }), []);
-  assert.deepEqual(one.watermark('a', 30), []);
-  assert.deepEqual(one.watermark('b', 30), ['port SaveCheckpoint']);
-  assert.deepEqual(one.saved(), ['port RunDdl']);
-  assert.deepEqual(one.sink('ddl', { kind: 'DdlDone', ran: true }), ['port ReadGroups']);
-  assert.deepEqual(one.sink('groups', { kind: 'GroupsRead', groups: {} }), [
-    'service ResumeSource',
+test('a move: the origin stops, the dest begins where it stood under a new token', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  const [from, to] = one.state.table.get('s')!.node === 'a' ? ['a', 'b'] : ['b', 'a'];
+  assert.deepEqual(one.tell({ kind: 'RelocateSpan', span: 's', node: to! }), [
+    `dm-${from} StopDispatcher`,
   ]);
+  assert.deepEqual(one.says(from!, 's', 'stopped', 33), [
+    `dm-${from} HeartbeatTaken`,
+    `dm-${to} ScheduleDispatcher`,
+  ]);
+  assert.deepEqual(one.tokens, [3]);
+  assert.equal(one.state.table.get('s')!.checkpointTs, 33);
+  one.says(to!, 's', 'working', 33);
+  assert.equal(one.state.table.get('s')!.node, to);
+});
+
+test('a node that is lost: its spans are placed on what is left, and hold the checkpoint till then', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  const span = one.state.table.get('s')!.node === 'b' ? 's' : 't';
+  one.beat('a', 30);
+  one.beat('b', 30);
+  const lines = one.tell({
+    kind: 'NodesChanged',
+    self: 'a',
+    nodes: ['a'],
+    lease: 'l',
+    members: [],
+    isComplete: true,
+  });
+  assert.deepEqual(lines, []);
+  one.beat('a', 60);
+  assert.equal(one.checkpoint, 30);
+  assert.equal(one.state.table.get(span)!.node, 'a');
+});
+
+test('a manager that was started anew is adopted anew, its stream begins at the checkpoint', () => {
+  const one = Told.running();
+  one.beat('a', 30);
+  one.orchestrator('a', { kind: 'FeedBootstrapped', is: 'retry', manager: null });
+  assert.deepEqual(one.state.table.absent(), ['s', 't']);
+  assert.deepEqual(one.beat('a', 90), []);
+  assert.deepEqual(one.bootstrap('a', 2), ['dm-a AdoptManager']);
+  const adopted = { kind: 'ManagerAdopted', served: [], idle: ['s'], source: null } as const;
+  assert.deepEqual(one.fromManager('a', adopted, 2), [
+    'dm-a StartSource',
+    'dm-a ScheduleDispatcher',
+    'dm-a ScheduleDispatcher',
+  ]);
+});
+
+test('spec/06 self-healing: what nobody knows of is told to stop', () => {
+  const one = Told.running();
+  const spans: SpanReport[] = [
+    { span: 'x', token: 1, is: 'working', checkpointTs: 20, failure: null },
+  ];
+  assert.deepEqual(one.beat('a', 10, { spans }), ['dm-a StopDispatcher', 'dm-a HeartbeatTaken']);
+});
+
+test('a DDL waits for every stream and every span, is preceded by its checkpoint, and is followed by the groups', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  const held = { ddl, resolved: at(30) };
+  assert.deepEqual(one.beat('a', 30, { ddl: held }), []);
+  assert.equal(one.state.phase.at, 'barrier');
+  assert.deepEqual(one.beat('b', 25), []);
+  assert.deepEqual(one.beat('b', 30, { ddl: held }), ['port SaveCheckpoint']);
+  one.saved();
+  assert.ok(told(one.effects).includes('port RunDdl'));
+  assert.deepEqual(one.sink('ddl', { kind: 'DdlDone', ran: true }), ['port ReadGroups']);
+  assert.deepEqual(one.groups(), ['dm-a ResumeStream', 'dm-b ResumeStream']);
   assert.equal(one.state.phase.at, 'running');
+  // A stream that meets it later, because it began before it, goes on at once.
+  assert.deepEqual(one.beat('b', 30, { ddl: held }), ['dm-b ResumeStream']);
 });
 
-test('a span lost while a DDL waits is scheduled again, and the DDL waits for it', () => {
-  const one = Told.running();
-  one.resolved(30);
-  one.tell({ kind: 'DdlReached', ddl, resolved: at(30) });
-  one.watermark('a', 30);
-  one.tell({ kind: 'DispatcherLost', span: 'b', failure: lost });
-  assert.deepEqual(one.tell({ kind: 'RescheduleDue', span: 'b' }), ['manager ScheduleDispatcher']);
-  assert.deepEqual(one.watermark('b', 30), ['port SaveCheckpoint']);
+test('a stream that has passed a DDL already, under an earlier maintainer, holds nobody up', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.beat('b', 60);
+  one.beat('a', 30, { ddl: { ddl, resolved: at(30) } });
+  assert.deepEqual(one.saved(), [
+    'dm-a CheckpointAdvanced',
+    'dm-b CheckpointAdvanced',
+    'port RunDdl',
+  ]);
 });
 
-test('a checkpoint that cannot be saved ends the maintainer, which says so', () => {
+test('a stop applies what was read on every node, then closes every manager, then saves', () => {
   const one = Told.running();
-  one.resolved(20);
-  one.watermark('a', 20);
-  one.watermark('b', 20);
-  one.nowMs = 1_000;
-  assert.ok(one.tell({ kind: 'TickDue' }).includes('port SaveCheckpoint'));
-  assert.deepEqual(one.fail('save'), ['puller CloseSource', 'port SaveCheckpoint']);
-  assert.deepEqual(one.fail('save'), ['coordinator MaintainerHeartbeat', 'timer end 5000']);
-  assert.deepEqual(one.lastWord, ['failed', 20, 'SINK_DISCONNECTED']);
-});
-
-test('a stop applies what was read before it ends', () => {
-  const one = Told.running();
-  one.resolved(20);
-  assert.deepEqual(one.tell({ kind: 'StopMaintainer' }), ['puller CloseSource', 'timer stop 8000']);
-  one.watermark('a', 20);
-  // The log puller may have handed over more than is known here.
-  assert.deepEqual(one.watermark('b', 20), []);
-  assert.deepEqual(one.tell({ kind: 'SourceClosed', resolvedTs: 30 }), []);
-  one.resolved(30);
-  one.watermark('a', 30);
-  assert.deepEqual(one.watermark('b', 30), ['puller CloseSource', 'port SaveCheckpoint']);
+  one.beat('a', 20);
+  assert.deepEqual(one.tell({ kind: 'RemoveThis', cascade: true, removed: false }), [
+    'dm-a CloseStream',
+    'timer stop 8000',
+  ]);
+  one.beat('a', 25, { resolvedTs: 30, isSourceClosed: true });
+  assert.equal(one.state.phase.at, 'stopping');
+  one.beat('a', 30, { isSourceClosed: true });
+  assert.equal(one.state.phase.at, 'closing');
+  assert.deepEqual(one.tick(), ['dm-a CloseManager', 'orchestrator CloseFeed']);
+  const closed = { kind: 'FeedClosed', is: 'closed', manager: null } as const;
+  assert.deepEqual(one.orchestrator('a', closed), ['port SaveCheckpoint']);
   one.saved();
   assert.deepEqual(one.lastWord, ['stopped', 30, undefined]);
 });
 
-test('a feed that is caught up says finished only with its checkpoint saved', () => {
-  const one = Told.running(true);
-  one.resolved(50);
-  one.watermark('a', 50);
-  assert.deepEqual(one.watermark('b', 50), ['puller CloseSource', 'port SaveCheckpoint']);
-  const other = Told.running(true);
-  other.resolved(50);
-  other.watermark('a', 50);
-  other.watermark('b', 50);
+test('Q9, E5: it waits for every node; one whose manager belongs to another is done', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.tell({ kind: 'RemoveThis', cascade: true, removed: true });
+  one.tell({ kind: 'StopDue' });
+  one.close('a');
+  assert.equal(one.state.phase.at, 'closing');
+  one.fromManager('b', { kind: 'NotOwner', of: 'CloseManager', owner: 'z', epoch: 9 });
+  assert.deepEqual(one.lastWord, ['stopped', 10, undefined]);
+});
+
+test('Q6, Q7: a hand-off before everybody was heard is not taken on, a close is', () => {
+  const one = new Told();
+  assert.deepEqual(one.tell({ kind: 'RemoveThis', cascade: false, removed: false }), []);
+  assert.equal(one.state.phase.at, 'opening');
+  one.tell({ kind: 'RemoveThis', cascade: true, removed: false });
+  assert.equal(one.state.phase.at, 'closing');
+});
+
+test('Q1–Q4: once it hands off it schedules nothing more, and closes nothing', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.beat('a', 20);
+  one.beat('b', 20);
+  assert.deepEqual(one.tell({ kind: 'RemoveThis', cascade: false, removed: false }), [
+    'port SaveCheckpoint',
+  ]);
+  one.says('a', one.state.table.get('s')!.node === 'a' ? 's' : 't', 'stopped', 20, lost);
+  assert.deepEqual(one.tick(), []);
   one.saved();
-  assert.deepEqual(one.lastWord, ['finished', 50, undefined]);
-  other.fail('save');
-  assert.deepEqual(other.lastWord, ['failed', 50, 'SINK_DISCONNECTED']);
+  assert.deepEqual(one.lastWord, ['stopped', 20, undefined]);
+});
+
+test('one that only closes asks every node, and opens nothing', () => {
+  const one = new Told({ nodes: ['a', 'b'], isRemovalOnly: true });
+  assert.deepEqual(one.tick(), ['orchestrator CloseFeed', 'orchestrator CloseFeed']);
+  const manager = refOf('dm-b', 4);
+  assert.deepEqual(one.orchestrator('b', { kind: 'FeedClosed', is: 'closing', manager }), [
+    'dm-b CloseManager',
+  ]);
+  one.close('a', 'b');
+  assert.deepEqual(one.lastWord, ['stopped', undefined, undefined]);
+});
+
+test('a feed that is caught up says finished only with its checkpoint saved', () => {
+  for (const isSaved of [true, false]) {
+    const one = Told.running({ untilCaughtUp: true });
+    one.beat('a', 50);
+    one.close('a');
+    if (isSaved) one.saved();
+    else one.fail('save');
+    assert.deepEqual(
+      one.lastWord,
+      isSaved ? ['finished', 50, undefined] : ['failed', 50, 'SINK_DISCONNECTED'],
+    );
+  }
+});
+
+test('a checkpoint that cannot be saved ends the maintainer; what runs is left to the next', () => {
+  const one = Told.running();
+  one.beat('a', 20);
+  one.nowMs = 1_000;
+  assert.ok(one.tick().includes('port SaveCheckpoint'));
+  assert.deepEqual(one.fail('save'), ['port SaveCheckpoint']);
+  one.fail('save');
+  assert.deepEqual(one.lastWord, ['failed', 20, 'SINK_DISCONNECTED']);
 });
 
 test('once fenced it saves nothing more', () => {
   const one = Told.running();
-  one.resolved(20);
-  one.watermark('a', 20);
-  one.watermark('b', 20);
-  const fenced = failure('SINK_FENCED', 'fenced');
-  assert.deepEqual(one.tell({ kind: 'DispatcherLost', span: 'a', failure: fenced }), [
-    'puller CloseSource',
-    'coordinator MaintainerHeartbeat',
-    'timer end 5000',
-  ]);
+  one.beat('a', 20);
+  one.says('a', 's', 'stopped', 20, failure('SINK_FENCED', 'fenced'));
+  one.close('a');
+  assert.deepEqual(one.lastWord, ['failed', 20, 'SINK_FENCED']);
 });
 
-test('it ends when its coordinator has heard it, or by itself in time', () => {
+test('E6: one that is refused because a newer has closed ends', () => {
+  const one = new Told();
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+  one.orchestrator('a', { kind: 'FeedBootstrapped', is: 'refused', manager: null });
+  one.close('a');
+  assert.equal(one.lastWord[2], 'SINK_FENCED');
+});
+
+test('no progress for too long fails it, with what kept it from going on', () => {
   const one = Told.running();
-  one.tell({ kind: 'SourceFailed', failure: failure('SOURCE_BINLOG_PURGED', 'gone') });
-  assert.deepEqual(one.resolved(90), []);
-  assert.deepEqual(one.signal({ kind: 'StopAsked' }), ['stop self']);
-  assert.deepEqual(one.tell({ kind: 'EndDue' }), ['stop self']);
+  one.beat('a', 10, { resolvedTs: 20 });
+  one.says('a', 's', 'stopped', 10, lost);
+  one.nowMs = 60_001;
+  one.tick();
+  one.close('a');
+  assert.deepEqual(one.lastWord, ['failed', 10, 'SINK_DISCONNECTED']);
+});
+
+test('a drain target is emptied and given nothing', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.tell({ kind: 'DrainChanged', drain: { number: 1, node: 'b' } });
+  assert.ok(one.tick().includes('dm-b StopDispatcher'));
+  one.beat('a', 10, { seen: ['u'] });
+  assert.equal(one.state.table.get('u')!.node, 'a');
 });

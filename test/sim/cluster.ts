@@ -1,5 +1,5 @@
 /** What a run consists of: the servers outside, and the process that replicates, life after life. */
-import { failed, failure, type Outcome } from '#src/base/failure.ts';
+import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
 import type { FailureCode } from '#src/base/failures.ts';
 import type { GateLife } from '#src/kernel/host.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
@@ -11,7 +11,7 @@ import { ServerDownstream } from './server-downstream.ts';
 import { assertApplied, type SimDownstream } from './sim-downstream.ts';
 import { SimCoordination } from './sim-coordination.ts';
 import { PortWeather, type LivingPort, type PortName } from './sim-port.ts';
-import { SimProcess, workThreads } from './sim-process.ts';
+import { SimProcess } from './sim-process.ts';
 import { simStore } from './sim-store.ts';
 import { SimUpstream } from './sim-upstream.ts';
 import { World } from './world.ts';
@@ -100,11 +100,11 @@ export class Cluster {
       linkDelayMs: options.linkDelayMs,
       config: {
         id: 'feed',
+        endpoints: null,
         startAt: { kind: 'oldest' },
         rules: ['*.*'],
         untilCaughtUp: options.untilCaughtUp,
         memoryQuota: options.memoryQuota,
-        workThreads,
         stuckAfterMs: 3_600_000,
       },
       openPort: (self, thread, port, life) => this.#openPort(self, thread, port, life),
@@ -117,6 +117,8 @@ export class Cluster {
       },
     });
     this.current = process;
+    // The store of a process alone is its own: whoever had it before has no session any more.
+    for (const lease of this.coordination.leases) this.coordination.revoke(lease);
     process.start();
   }
 
@@ -148,10 +150,18 @@ export class Cluster {
   loseCoordination(): void {
     this.coordination = new SimCoordination(this.world);
     this.#epochs.clear();
+    // Its sessions are gone with it, which a node learns at its next renewal at the latest.
+    if (this.current !== null) this.#sessionLost(this.current);
   }
 
   #openPort(process: SimProcess, thread: string, name: string, life: GateLife): LivingPort {
-    switch (name) {
+    switch (name.replace(/:.*$/, '')) {
+      case 'feeds':
+        return answering(this.world, () => {});
+      case 'write-deadline':
+        return answering(this.world, (request) => {
+          if (request.kind === 'Fence') this.#sessionLost(process);
+        });
       case 'upstream':
         return this.upstream.port();
       case 'sink': {
@@ -168,6 +178,14 @@ export class Cluster {
       default:
         throw new Error(`no port ${name}`);
     }
+  }
+
+  /** A node whose claim is gone ends, and comes back as another. One that was replaced lives on, to try what it may. */
+  #sessionLost(process: SimProcess): void {
+    if (this.current !== process || process.isDead) return;
+    this.world.mark('session lost');
+    this.kill(process);
+    if (!this.isEnding) this.bootAfter(50);
   }
 
   #coordination(): LivingPort {
@@ -207,10 +225,21 @@ export class Cluster {
     if (request.kind !== 'Transact' || !outcome.ok || outcome.value.kind !== 'Transacted') return;
     if (!outcome.value.succeeded) return this.world.mark('compare-and-swap lost');
     for (const { key, value } of request.puts ?? []) {
-      if (!key.endsWith('/epoch')) continue;
-      const epoch = Number(value);
-      if (epoch <= (this.#epochs.get(key) ?? 0)) this.world.violate(`${key} fell to ${epoch}`);
+      if (!key.endsWith('/info')) continue;
+      const { epoch } = JSON.parse(value) as { readonly epoch: number };
+      if (epoch < (this.#epochs.get(key) ?? 0)) this.world.violate(`${key} fell to ${epoch}`);
       this.#epochs.set(key, epoch);
     }
   }
+}
+
+/** A port that does something at once and answers a little later. */
+function answering(world: World, act: (request: { readonly kind: string }) => void): LivingPort {
+  return {
+    call: (request, answered) => {
+      act(request);
+      world.after(1, () => answered(ok(null)));
+    },
+    close: () => {},
+  };
 }

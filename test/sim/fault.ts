@@ -70,6 +70,9 @@ const roleNames = [
   'log-puller',
   'event-service',
   'coordinator',
+  'elector',
+  'maintainer-manager',
+  'dispatcher-orchestrator',
 ];
 
 const ports: readonly PortName[] = ['upstream', 'sink', 'sink', 'event-store', 'coordination'];

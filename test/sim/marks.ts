@@ -24,7 +24,6 @@ export const neededMarks: readonly string[] = [
   'dispatcher recovering',
   'door: future-epoch',
   'door: no-such-cell',
-  'door: stale-epoch',
   'door: stale-incarnation',
   'failed SOURCE_BINLOG_PURGED',
   'failed SOURCE_DIVERGED',

@@ -3,7 +3,7 @@
  * ports. Links between threads, control calls and tree reports each keep their own order and overtake each other, as
  * they do for real.
  */
-import { plan } from '#actors/plan.ts';
+import { planAlone as plan } from '#actors/plan.ts';
 import { roles } from '#actors/roles.ts';
 import { assert, must } from '#src/base/assert.ts';
 import { ok } from '#src/base/failure.ts';
@@ -12,7 +12,9 @@ import type { CellOverview } from '#src/kernel/shell.ts';
 import { gatesOf } from '#src/kernel/plan.ts';
 import { Tree, type TreeOver } from '#src/kernel/tree.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
-import type { CoordinatorMessage } from '#src/protocol/coordinator.ts';
+import type { Answered, Ask, CoordinatorRequest } from '#src/protocol/coordinator.ts';
+import { places } from '#src/protocol/nodes.ts';
+import type { ReportRequest } from '#src/ports/report.ts';
 import { lossCountMax, lossPeriodMs } from '#workers/actor-system.ts';
 import { perform, type ThreadCommand } from '#workers/control.ts';
 import { confirmWithinMs } from '#workers/fence-proof.ts';
@@ -67,6 +69,8 @@ export class SimProcess {
   readonly #fencedCells = new Set<string>();
   readonly #losses: number[] = [];
   #threadLives = 0;
+  readonly #asked = new Set<number>();
+  #askCount = 0;
   readonly #parts: SimProcessParts;
   readonly #tree: Tree;
   readonly #links = new Map<string, SimLink>();
@@ -89,12 +93,12 @@ export class SimProcess {
 
   /** Tells the coordinator to start the changefeed; it may run already. */
   startChangefeed(): void {
-    this.#tell({ kind: 'StartChangefeed', config: this.#parts.config });
+    this.#ask({ kind: 'StartChangefeed', config: this.#parts.config, createdMs: 0 });
   }
 
   /** Asks the changefeed to stop. */
   stopChangefeed(): void {
-    this.#tell({ kind: 'StopChangefeed', id: this.#parts.config.id });
+    this.#ask({ kind: 'PauseChangefeed', id: this.#parts.config.id });
   }
 
   /** Asks the whole tree to stop. */
@@ -321,6 +325,8 @@ export class SimProcess {
         port === 'report' ? this.#report() : this.#parts.openPort(this, name, port, life),
       clockRate,
       post: (envelope) => {
+        // Other lives are other nodes in the common store; there is no network between them here.
+        if (envelope.to.node !== undefined) return;
         const to = must(this.threads.get(envelope.to.thread), envelope.to.thread);
         const arrived = overTheWire(envelope);
         this.#link(`${name} ${to.name}`).send(() => to.enter(() => to.shell.deliver(arrived)));
@@ -336,9 +342,11 @@ export class SimProcess {
     const { world } = this.#parts;
     return {
       call: (request, answered) => {
-        const { status } = request as unknown as { readonly status: ChangefeedStatus };
-        this.status = status;
-        this.#parts.onStatus(status);
+        const report = request as ReportRequest<ChangefeedStatus, Answered>;
+        if (report.kind === 'Status') {
+          this.status = report.status;
+          this.#parts.onStatus(report.status);
+        } else if (report.answer.outcome.ok) this.#asked.delete(report.answer.requestId);
         world.after(0, () => answered(ok({ kind: 'Reported' })));
       },
       close: () => {},
@@ -346,21 +354,46 @@ export class SimProcess {
   }
 
   #propsOf(path: string): unknown {
-    const logPuller = this.#tree.refOf('capture/source/log-puller');
-    const eventService = this.#tree.refOf('capture/source/event-service');
+    const clusterId = 'c';
+    const self = this.name;
     switch (path) {
-      case 'capture/source/log-puller':
-        return { eventService };
-      case 'capture/source/event-service':
-        return { logPuller, storeBytesMax: 1 << 20 };
+      case 'capture/claim/session':
+        return {
+          clusterId,
+          captureId: self,
+          ttlMs: 10_000,
+          apiAddress: '',
+          peerAddress: '',
+          version: '',
+        };
+      case 'capture/claim/membership':
+        return {
+          clusterId,
+          captureId: self,
+          session: this.#tree.refOf('capture/claim/session'),
+          followers: [places.maintainerManager, places.elector].map((follower) =>
+            this.#tree.refOf(follower),
+          ),
+        };
+      case places.orchestrator:
+        return { workThreads, storeBytesMax: 1 << 20 };
+      case places.maintainerManager:
+        return { self, workThreads };
       default:
-        return { clusterId: 'c', logPuller, eventService, workThreads };
+        return { clusterId, self, isPrompt: true };
     }
   }
 
-  #tell(message: CoordinatorMessage): void {
-    const to = this.#tree.refOf('capture/control/coordinator');
+  #ask(request: CoordinatorRequest): void {
+    const to = this.#tree.refOf(places.elector);
     const from = { path: 'outside', thread: 'main', incarnation: 1 };
+    const requestId = ++this.#askCount;
+    const message: Ask = { kind: 'Ask', requestId, request };
+    this.#asked.add(requestId);
+    // An elector that crashes forgets what it was asked: whoever asked asks again. Starts are asked for by the cluster.
+    this.#main.timer(12_000, () => {
+      if (this.#asked.delete(requestId) && request.kind === 'PauseChangefeed') this.#ask(request);
+    });
     this.#main.enter(() => this.#main.shell.deliver({ to, from, epoch: 0, seq: 0, message }));
   }
 }

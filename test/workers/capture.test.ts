@@ -23,8 +23,8 @@ test('a finite workload is copied over real threads, and everything is closed', 
     logLevel: 'silent',
   });
   const paths = (await replication.capture.overview()).map((cell) => cell.path);
-  assert.ok(paths.includes('capture/control/coordinator'));
-  assert.ok(paths.includes('capture/source/log-puller'));
+  assert.ok(paths.includes('capture/control/elector'));
+  assert.ok(paths.includes('capture/write-path/dispatcher-orchestrator'));
   const { ok, status } = await replication.result;
   assert.deepEqual([ok, status.state, status.failure], [true, 'finished', null]);
   assert.equal(status.checkpoint?.ts, status.newest?.ts);
@@ -89,13 +89,13 @@ async function feed(): Promise<{
       heard();
     },
   });
-  capture.startChangefeed({
+  void capture.startChangefeed({
     id: 'f',
+    endpoints: null,
     startAt: { kind: 'oldest' },
     rules: ['*.*'],
     untilCaughtUp: false,
     memoryQuota: 8 << 20,
-    workThreads: capture.workThreads,
     stuckAfterMs: 600_000,
   });
   const progress = async (): Promise<void> => {

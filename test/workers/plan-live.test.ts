@@ -37,7 +37,7 @@ test('the tree of a running capture is shown with what lives in it, until the ca
   await moving.promise;
   const drawn = await plan('--live', '--data-dir', dataDirectory);
   assert.equal(drawn.status, 0, drawn.text);
-  assert.match(drawn.text, /log-puller \[ingest\] +running/);
+  assert.match(drawn.text, /log-puller:\S* \[ingest\] +running/);
   assert.match(drawn.text, /dispatcher:\S* \[work-1\] +running, epoch \d+/);
   const { text } = await plan('--live', '--data-dir', dataDirectory, '--json');
   const inspection = JSON.parse(text) as {

@@ -1,0 +1,286 @@
+/** What people ask of the coordinator, and what it answers: every "no" is a typed failure. */
+import { unreachable } from '#src/base/assert.ts';
+import { failed, failure as failureOf, ok, type Failure } from '#src/base/failure.ts';
+import type { FailureCode } from '#src/base/failures.ts';
+import type { Env } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import { changefeedInfoKey, changefeedStatusKey, isKeyPart } from '#src/model/coordination-key.ts';
+import type { KeyValue } from '#src/ports/coordination.ts';
+import { resign } from '#src/ports/ownership.ts';
+import { newRecord } from '#src/protocol/changefeed-record.ts';
+import type { ChangefeedConfig } from '#src/protocol/changefeed.ts';
+import type {
+  Ask,
+  CaptureView,
+  ChangefeedView,
+  CoordinatorReply,
+  CoordinatorRequest,
+} from '#src/protocol/coordinator.ts';
+import {
+  answer,
+  callStore,
+  newFeed,
+  shouldRun,
+  shownStatus,
+  toManager,
+  type Asker,
+  type CoordinatorState,
+  type Feed,
+} from './coordinator-state.ts';
+import { newHealth } from './feed-health.ts';
+import { write } from './feed-writes.ts';
+
+type S = CoordinatorState;
+
+/** Numbers of asks remembered, so that a repeated one is not done twice. */
+const askedCountMax = 10_000;
+const feedCountMax = 5_000;
+
+/** Takes an ask on. */
+export function takeAsk(state: S, ask: Ask, env: Env): readonly Effect[] {
+  const { from } = env;
+  const key = `${from.node ?? ''} ${from.path} ${from.incarnation} ${ask.requestId}`;
+  if (state.asked.has(key)) return [];
+  if (state.phase !== 'running') {
+    const isKnown = state.waiting.some(
+      (other) => other.message.requestId === ask.requestId && other.from.path === from.path,
+    );
+    if (!isKnown && state.waiting.length < askedCountMax)
+      state.waiting.push({ message: ask, from });
+    return [];
+  }
+  state.asked.add(key);
+  if (state.asked.size > askedCountMax) {
+    for (const oldest of state.asked) {
+      state.asked.delete(oldest);
+      break;
+    }
+  }
+  return perform(state, ask.request, { to: from, requestId: ask.requestId }, env);
+}
+
+function perform(state: S, request: CoordinatorRequest, asker: Asker, env: Env): readonly Effect[] {
+  switch (request.kind) {
+    case 'CreateChangefeed':
+      if (state.feeds.has(request.config.id))
+        return no(asker, 'CHANGEFEED_EXISTS', `the changefeed ${request.config.id} exists`);
+      return create(state, request.config, request.createdMs, asker, env);
+    case 'StartChangefeed':
+      return start(state, request, asker, env);
+    case 'ListChangefeeds': {
+      const views = [...state.feeds.values()].map(viewOf);
+      return yes(asker, { kind: 'Changefeeds', views });
+    }
+    case 'ListCaptures':
+      return yes(asker, { kind: 'Captures', views: captures(state) });
+    case 'DrainCapture':
+      if (request.node !== null && !state.nodes.includes(request.node))
+        return no(asker, 'CAPTURE_UNKNOWN', `no node ${request.node}`);
+      state.drain = { number: state.drain.number + 1, node: request.node };
+      state.drainSentAtMs = -Infinity;
+      return yes(asker, { kind: 'Done' });
+    case 'ResignCoordinator':
+      return [
+        ...yes(asker, { kind: 'Done' }),
+        callStore(resign(state.props.ownership), 'resign'),
+        { kind: 'Stop', target: 'self', exit: { kind: 'normal' } },
+      ];
+    case 'UpdateChangefeed':
+      return withFeed(state, request.config.id, asker, (feed) =>
+        update(state, feed, request, asker),
+      );
+    case 'PauseChangefeed':
+    case 'ResumeChangefeed':
+    case 'RemoveChangefeed':
+    case 'QueryChangefeed':
+    case 'MoveChangefeed':
+    case 'MoveTable':
+      return withFeed(state, request.id, asker, (feed) =>
+        performOn(state, feed, request, asker, env),
+      );
+    default:
+      return unreachable(request);
+  }
+}
+
+type FeedRequest = Extract<CoordinatorRequest, { readonly id: string }>;
+
+function performOn(
+  state: S,
+  feed: Feed,
+  request: FeedRequest,
+  asker: Asker,
+  env: Env,
+): readonly Effect[] {
+  switch (request.kind) {
+    case 'QueryChangefeed':
+      return yes(asker, { kind: 'Changefeed', view: viewOf(feed) });
+    case 'PauseChangefeed': {
+      const { state: now } = feed.record;
+      if (now === 'stopped') return yes(asker, { kind: 'Done' });
+      if (!shouldRun(feed)) return notNow(asker, feed, 'normal or warning');
+      return write(state, feed, { state: 'stopped' }, { do: 'stop', removed: false }, asker);
+    }
+    case 'ResumeChangefeed':
+      if (shouldRun(feed)) return yes(asker, { kind: 'Done' });
+      if (feed.record.state === 'removed')
+        return notNow(asker, feed, 'stopped, failed or finished');
+      return run(state, feed, {}, asker, env);
+    case 'RemoveChangefeed':
+      return write(state, feed, { state: 'removed' }, { do: 'stop', removed: true }, asker);
+    case 'MoveChangefeed':
+      return moveFeed(state, feed, request.node, asker);
+    case 'MoveTable':
+      if (feed.node === null || !shouldRun(feed)) return notNow(asker, feed, 'normal');
+      if (!state.nodes.includes(request.node))
+        return no(asker, 'CAPTURE_UNKNOWN', `no node ${request.node}`);
+      return [
+        toManager(state, feed.node, {
+          kind: 'MoveSpan',
+          id: feed.id,
+          span: request.span,
+          node: request.node,
+        }),
+        ...yes(asker, { kind: 'Done' }),
+      ];
+    default:
+      return unreachable(request);
+  }
+}
+
+function create(
+  state: S,
+  config: ChangefeedConfig,
+  createdMs: number,
+  asker: Asker,
+  env: Env,
+): readonly Effect[] {
+  const { id } = config;
+  if (!isKeyPart(id))
+    return no(
+      asker,
+      'CONFIG_INVALID',
+      `changefeed id ${JSON.stringify(id)}: letters, digits, . _ : - only`,
+    );
+  if (state.feeds.size >= feedCountMax)
+    return no(asker, 'CHANGEFEED_STATE', `more than ${feedCountMax} changefeeds`);
+  const { clusterId } = state.props;
+  const record = newRecord(config, createdMs);
+  const entries = {
+    info: absentEntry(changefeedInfoKey(clusterId, id)),
+    status: absentEntry(changefeedStatusKey(clusterId, id)),
+  };
+  const feed = newFeed(id, record, entries, env.now());
+  state.feeds.set(id, feed);
+  return write(state, feed, {}, { do: 'nothing' }, asker);
+}
+
+function absentEntry(key: string): KeyValue {
+  return { key, value: null, revision: 0, createRevision: 0, lease: '' };
+}
+
+/** Creates it, or gives it this configuration and lets it run: what a process for one changefeed begins with. */
+function start(
+  state: S,
+  request: Extract<CoordinatorRequest, { kind: 'StartChangefeed' }>,
+  asker: Asker,
+  env: Env,
+): readonly Effect[] {
+  const { config, createdMs } = request;
+  const feed = state.feeds.get(config.id);
+  if (feed === undefined) return create(state, config, createdMs, asker, env);
+  if (feed.record.state === 'removed') return notNow(asker, feed, 'any but removed');
+  const isSame = JSON.stringify(feed.record.config) === JSON.stringify(config);
+  if (isSame && shouldRun(feed)) return yes(asker, { kind: 'Done' });
+  const isPlaced = feed.node !== null || state.operators.get(feed.id) !== undefined;
+  // What runs under the old configuration ends first; it is placed again as it should run.
+  if (shouldRun(feed) && isPlaced)
+    return write(state, feed, { config }, { do: 'stop', removed: false }, asker);
+  return run(state, feed, { config }, asker, env);
+}
+
+/** State, failure and epoch in one write (F9). */
+function run(
+  state: S,
+  feed: Feed,
+  change: { readonly config?: ChangefeedConfig },
+  asker: Asker,
+  env: Env,
+): readonly Effect[] {
+  feed.health = newHealth(env.now());
+  feed.retryAtMs = -Infinity;
+  const running = { state: 'normal', failure: null, epochAbove: feed.epochMin } as const;
+  return write(state, feed, { ...change, ...running }, { do: 'nothing' }, asker);
+}
+
+function update(
+  state: S,
+  feed: Feed,
+  request: Extract<CoordinatorRequest, { kind: 'UpdateChangefeed' }>,
+  asker: Asker,
+): readonly Effect[] {
+  if (!['stopped', 'failed', 'finished'].includes(feed.record.state))
+    return notNow(asker, feed, 'stopped or failed');
+  // Where it began is history: the downstream's position counts.
+  const config = { ...request.config, startAt: feed.record.config.startAt };
+  return write(state, feed, { config }, { do: 'nothing' }, asker);
+}
+
+function moveFeed(state: S, feed: Feed, node: string, asker: Asker): readonly Effect[] {
+  if (!state.nodes.includes(node)) return no(asker, 'CAPTURE_UNKNOWN', `no node ${node}`);
+  const { node: from } = feed;
+  if (from === node) return yes(asker, { kind: 'Done' });
+  if (from === null || !state.operators.isFree(feed.id))
+    return notNow(asker, feed, 'normal, and at rest');
+  state.operators.reserve(feed.id);
+  const move = { do: 'move', node, from: { node: from, epoch: feed.record.epoch } } as const;
+  return write(state, feed, { epochAbove: feed.epochMin }, move, asker);
+}
+
+function withFeed(
+  state: S,
+  id: string,
+  asker: Asker,
+  run: (feed: Feed) => readonly Effect[],
+): readonly Effect[] {
+  const feed = state.feeds.get(id);
+  return feed === undefined ? no(asker, 'CHANGEFEED_UNKNOWN', `no changefeed ${id}`) : run(feed);
+}
+
+function viewOf(feed: Feed): ChangefeedView {
+  const { endpoints: _, ...config } = feed.record.config;
+  const { epoch, createdMs } = feed.record;
+  return { status: shownStatus(feed), config, epoch, maintainer: feed.node, createdMs };
+}
+
+function captures(state: S): readonly CaptureView[] {
+  const feeds = [...state.feeds.values()];
+  return state.nodes.map((id) => ({
+    id,
+    isCoordinator: id === state.props.self,
+    isDraining: state.drain.node === id,
+    maintainerCount: feeds.filter(({ node }) => node === id).length,
+    spanCount: feeds
+      .flatMap(({ status }) => status.placement)
+      .filter(({ node }) => node === id)
+      .reduce((sum, { spanCount }) => sum + spanCount, 0),
+  }));
+}
+
+function yes(asker: Asker, reply: CoordinatorReply): readonly Effect[] {
+  return answer(asker, ok(reply));
+}
+
+function no(asker: Asker, code: FailureCode, message: string): readonly Effect[] {
+  const why: Failure = failureOf(code, message);
+  return answer(asker, failed(why));
+}
+
+function notNow(asker: Asker, feed: Feed, needed: string): readonly Effect[] {
+  const { id, record } = feed;
+  return no(
+    asker,
+    'CHANGEFEED_STATE',
+    `the changefeed ${id} is ${record.state}; it must be ${needed}`,
+  );
+}

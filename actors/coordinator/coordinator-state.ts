@@ -1,0 +1,216 @@
+/** What a coordinator knows: changefeeds with their stored records, operators, nodes. */
+import type { Failure, Outcome } from '#src/base/failure.ts';
+import type { Env } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import type { Ref } from '#src/kernel/ref.ts';
+import type { CoordinationAnswer, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
+import type { Ownership } from '#src/ports/ownership.ts';
+import type { ReportRequest } from '#src/ports/report.ts';
+import type { ChangefeedRecord } from '#src/protocol/changefeed-record.ts';
+import {
+  blankStatus,
+  type ChangefeedState,
+  type ChangefeedStatus,
+} from '#src/protocol/changefeed.ts';
+import type {
+  Answered,
+  CoordinatorMessage,
+  CoordinatorReply,
+  DrainTarget,
+  MaintainerReport,
+} from '#src/protocol/coordinator.ts';
+import type { MaintainerManagerMessage } from '#src/protocol/maintainer-manager.ts';
+import { mainRef, places } from '#src/protocol/nodes.ts';
+import { newBootstrapper, setNodes, type Bootstrapper } from '../placement/bootstrapper.ts';
+import { FeedOperators } from './feed-operators.ts';
+import { newHealth, type FeedHealth } from './feed-health.ts';
+import type { FeedWrite } from './feed-writes.ts';
+
+/** What a coordinator is started with. */
+export interface CoordinatorProps {
+  readonly clusterId: string;
+  readonly self: string;
+  readonly nodes: readonly string[];
+  /** The coordinator key: every write is conditioned on it (FENCE §1.11). */
+  readonly ownership: Ownership;
+  readonly isPrompt: boolean;
+  /** It owns the key; without it nobody says when that ends. */
+  readonly elector: Ref;
+}
+
+/** Private messages. */
+export type CoordinatorOwn =
+  | {
+      readonly kind: 'CoordinationAnswered';
+      readonly tag: string;
+      readonly outcome: Outcome<CoordinationAnswer>;
+    }
+  | { readonly kind: 'ReportAnswered' }
+  | { readonly kind: 'WriteDue'; readonly id: string }
+  | { readonly kind: 'LoadDue' }
+  | { readonly kind: 'TickDue' };
+
+/** Everything a coordinator receives. */
+export type CoordinatorInbox = CoordinatorMessage | CoordinatorOwn;
+
+/** Whoever asked. */
+export interface Asker {
+  readonly to: Ref;
+  readonly requestId: number;
+}
+
+/** One changefeed. */
+export interface Feed {
+  readonly id: string;
+  record: ChangefeedRecord;
+  /** The info key as it stands: what the next write is conditioned on. */
+  entry: KeyValue;
+  statusEntry: KeyValue;
+  /** Node of its maintainer; null when it has none. */
+  node: string | null;
+  isBootstrapped: boolean;
+  status: ChangefeedStatus;
+  health: FeedHealth;
+  /** It is not placed before. */
+  retryAtMs: number;
+  /** The next epoch must be above this: what the downstream's slots showed. */
+  epochMin: number;
+  /** The state that was told last. */
+  toldState: ChangefeedState | null;
+  savedTs: number;
+  isSaving: boolean;
+  savedAtMs: number;
+}
+
+/** The state; mutated in place. */
+export interface CoordinatorState {
+  readonly props: CoordinatorProps;
+  phase: 'loading' | 'gathering' | 'running';
+  nodes: readonly string[];
+  /** Monotonic time of each node's last word. */
+  readonly heardAtMs: Map<string, number>;
+  bootstrap: Bootstrapper<readonly MaintainerReport[]>;
+  readonly feeds: Map<string, Feed>;
+  readonly operators: FeedOperators;
+  /** Writes of each changefeed, one under way at a time. */
+  readonly writes: Map<string, FeedWrite[]>;
+  drain: DrainTarget;
+  readonly drainTakenBy: Map<string, number>;
+  drainSentAtMs: number;
+  balancedAtMs: number;
+  /** Asks that came before everything was known. */
+  waiting: { readonly message: Extract<CoordinatorMessage, { kind: 'Ask' }>; readonly from: Ref }[];
+  /** Asks taken on, by asker and number: a repeated one is not done twice. */
+  readonly asked: Set<string>;
+}
+
+/** A coordinator at the beginning of its term. */
+export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
+  return {
+    props,
+    phase: 'loading',
+    nodes: props.nodes,
+    heardAtMs: new Map(),
+    bootstrap: setNodes(newBootstrapper<readonly MaintainerReport[]>(), props.nodes),
+    feeds: new Map(),
+    operators: new FeedOperators(),
+    writes: new Map(),
+    drain: { number: 0, node: null },
+    drainTakenBy: new Map(),
+    drainSentAtMs: -Infinity,
+    balancedAtMs: env.now(),
+    waiting: [],
+    asked: new Set(),
+  };
+}
+
+/** A changefeed as it was read from the store, or has just been created. */
+export function newFeed(
+  id: string,
+  record: ChangefeedRecord,
+  entries: { readonly info: KeyValue; readonly status: KeyValue },
+  nowMs: number,
+): Feed {
+  return {
+    id,
+    record,
+    entry: entries.info,
+    statusEntry: entries.status,
+    node: null,
+    isBootstrapped: false,
+    status: blankStatus(id),
+    health: newHealth(nowMs),
+    retryAtMs: -Infinity,
+    epochMin: 0,
+    toldState: null,
+    savedTs: -1,
+    isSaving: false,
+    savedAtMs: nowMs,
+  };
+}
+
+/** True while its maintainer is meant to run. */
+export function shouldRun(feed: Feed): boolean {
+  return feed.record.state === 'normal' || feed.record.state === 'warning';
+}
+
+/** What people see of it now. */
+export function shownStatus(feed: Feed): ChangefeedStatus {
+  const { record, status, node } = feed;
+  // What is to stop, stops at its own pace: until it has, it is not stopped.
+  if (node !== null && (record.state === 'stopped' || record.state === 'removed'))
+    return { ...status, state: 'normal', stage: 'stopping' };
+  const isWorking = node !== null && shouldRun(feed);
+  const failure = record.failure ?? (isWorking ? status.failure : null);
+  if (record.state !== 'normal') return { ...status, state: record.state, failure };
+  // Stored as normal says that it should run; that it does, only its maintainer can say.
+  return isWorking && !isEnd(status.state) ? status : { ...status, state: 'starting', failure };
+}
+
+function isEnd(state: ChangefeedState): boolean {
+  return state === 'failed' || state === 'finished' || state === 'stopped';
+}
+
+/** Tells the process how a changefeed is now. */
+export function reportFeed(feed: Feed): Effect {
+  const status = shownStatus(feed);
+  feed.toldState = status.state;
+  return report(status);
+}
+
+/** Tells the process how a changefeed is. */
+export function report(status: ChangefeedStatus): Effect {
+  const request: ReportRequest<ChangefeedStatus> = { kind: 'Status', status };
+  return { kind: 'CallPort', port: 'report', request, answer: 'ReportAnswered' };
+}
+
+/** Answers whoever asked; nothing when nobody did. */
+export function answer(asker: Asker | null, outcome: Outcome<CoordinatorReply>): readonly Effect[] {
+  if (asker === null) return [];
+  const message: Answered = { kind: 'Answered', requestId: asker.requestId, outcome };
+  return [{ kind: 'Send', to: asker.to, message }];
+}
+
+/** Tells the maintainer manager of a node. */
+export function toManager(
+  state: CoordinatorState,
+  node: string,
+  message: MaintainerManagerMessage,
+): Effect {
+  return {
+    kind: 'Send',
+    to: mainRef(places.maintainerManager, node, state.props.self),
+    message,
+  };
+}
+
+/** Asks the coordination store. */
+export function callStore(request: CoordinationRequest, tag: string): Effect {
+  return { kind: 'CallPort', port: 'coordination', request, answer: 'CoordinationAnswered', tag };
+}
+
+/** A line of the log about a changefeed that fails. */
+export function logFailure(id: string, failure: Failure, afterMs: number): Effect {
+  const detail = { id, code: failure.code, message: failure.message, afterMs };
+  return { kind: 'Log', level: 'warn', event: 'changefeed-warning', detail };
+}

@@ -1,0 +1,266 @@
+/**
+ * The elector of a node campaigns for the coordinator key with the node's session. While it owns the key a coordinator
+ * runs here, under the key's createRevision as term; it also carries what this process asks to whoever leads.
+ *
+ *     waiting for a session ──▶ campaigning ──owned──▶ leading ──coordinator ended, or session lost──▶ (key given up) campaigning
+ *                                    └── owned by another: asked again every 500 ms
+ */
+import { unreachable } from '#src/base/assert.ts';
+import { failed, failure as failureOf, type Outcome } from '#src/base/failure.ts';
+import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import type { Signal } from '#src/kernel/message.ts';
+import { idOf, parentOf, type Ref } from '#src/kernel/ref.ts';
+import { coordinatorKey } from '#src/model/coordination-key.ts';
+import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
+import { campaign, ownershipAfter, resign, type Ownership } from '#src/ports/ownership.ts';
+import type { ReportRequest } from '#src/ports/report.ts';
+import type { Answered, Ask } from '#src/protocol/coordinator.ts';
+import type { ElectorMessage } from '#src/protocol/elector.ts';
+import type { NodesChanged } from '#src/protocol/membership.ts';
+import { mainRef, places } from '#src/protocol/nodes.ts';
+import type { CoordinatorProps } from './coordinator-state.ts';
+
+/** What an elector is started with. */
+export interface ElectorProps {
+  readonly clusterId: string;
+  /** Capture id of this node. */
+  readonly self: string;
+  /** Failing changefeeds are tried again within seconds, as somebody is looking. */
+  readonly isPrompt: boolean;
+}
+
+/** Everything an elector receives. */
+export type ElectorInbox =
+  | ElectorMessage
+  | {
+      readonly kind: 'CoordinationAnswered';
+      readonly tag: 'campaign' | 'resign';
+      readonly outcome: Outcome<CoordinationAnswer>;
+    }
+  | { readonly kind: 'ReportAnswered' }
+  | { readonly kind: 'CampaignDue' }
+  | { readonly kind: 'AskDue'; readonly requestId: number };
+
+/** The state. */
+export interface ElectorState {
+  readonly props: ElectorProps;
+  readonly view: NodesChanged;
+  /** The key as it was seen last. */
+  readonly ownership: Ownership | null;
+  readonly coordinator: Ref | null;
+  /** A coordinator is being started or runs. */
+  readonly isLeading: boolean;
+  readonly asks: ReadonlyMap<number, Ask>;
+}
+
+type S = ElectorState;
+
+const campaignEveryMs = 500;
+/** An ask is answered within this time, one way or another. */
+const askMs = 10_000;
+const askCountMax = 1_000;
+
+function init(props: ElectorProps): Step<S> {
+  const view: NodesChanged = {
+    kind: 'NodesChanged',
+    self: props.self,
+    nodes: [],
+    lease: null,
+    members: [],
+    isComplete: false,
+  };
+  const state: S = {
+    props,
+    view,
+    ownership: null,
+    coordinator: null,
+    isLeading: false,
+    asks: new Map(),
+  };
+  return [state, []];
+}
+
+function receive(state: S, message: ElectorInbox, env: Env): Step<S> {
+  switch (message.kind) {
+    case 'NodesChanged':
+      return message.isComplete ? viewChanged(state, message) : [state, []];
+    case 'Ask':
+      return asked(state, message);
+    case 'Answered':
+      return answered(state, message);
+    case 'AskDue':
+      return answered(state, {
+        kind: 'Answered',
+        requestId: message.requestId,
+        outcome: failed(
+          failureOf('COORDINATOR_ABSENT', 'no coordinator answered', { retry: 'Again' }),
+        ),
+      });
+    case 'CampaignDue':
+      return campaigning(state);
+    case 'CoordinationAnswered':
+      return coordinationAnswered(state, message.tag, message.outcome, env);
+    case 'ReportAnswered':
+      return [state, []];
+    default:
+      return unreachable(message);
+  }
+}
+
+function signal(state: S, signal: Signal): Step<S> {
+  switch (signal.kind) {
+    case 'StopAsked': {
+      const { ownership } = state;
+      const give = state.isLeading && ownership !== null ? [call(resign(ownership), 'resign')] : [];
+      return [state, [...give, { kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }]];
+    }
+    case 'ChildStarted':
+      return [
+        { ...state, coordinator: signal.ref },
+        [{ kind: 'Watch', target: signal.ref }, ...toLeader(state)],
+      ];
+    case 'ChildRefused':
+    case 'Terminated':
+      return stepDown(state);
+  }
+}
+
+function viewChanged(state: S, view: NodesChanged): Step<S> {
+  const next: S = { ...state, view };
+  const tell: readonly Effect[] =
+    state.coordinator === null ? [] : [{ kind: 'Send', to: state.coordinator, message: view }];
+  if (state.isLeading && view.lease !== state.view.lease) {
+    // The claim is gone with the session: nothing may be written under it any more.
+    const stop: readonly Effect[] = state.coordinator === null ? [] : [stopCell(state.coordinator)];
+    return [next, stop];
+  }
+  if (view.lease === null || view.lease === state.view.lease) return [next, tell];
+  const [campaigned, effects] = campaigning(next);
+  return [campaigned, [...tell, ...effects]];
+}
+
+function campaigning(state: S): Step<S> {
+  const { view, props } = state;
+  if (view.lease === null || state.isLeading) return [state, []];
+  const key = coordinatorKey(props.clusterId);
+  return [state, [call(campaign(key, view.self, view.lease), 'campaign')]];
+}
+
+function coordinationAnswered(
+  state: S,
+  tag: 'campaign' | 'resign',
+  outcome: Outcome<CoordinationAnswer>,
+  env: Env,
+): Step<S> {
+  if (tag !== 'campaign' || state.isLeading) return [state, []];
+  if (!outcome.ok || outcome.value.kind !== 'Transacted') return [state, [campaignLater]];
+  return campaigned(state, ownershipAfter(outcome.value), env);
+}
+
+function campaigned(state: S, ownership: Ownership | null, env: Env): Step<S> {
+  const { view, props } = state;
+  const isOurs = ownership?.owner === view.self && ownership.lease === view.lease;
+  const next: S = { ...state, ownership };
+  if (!isOurs) {
+    const isNews = ownership?.owner !== state.ownership?.owner;
+    const told = isNews ? toLeader(next) : [];
+    return [next, [...told, campaignLater]];
+  }
+  const coordinatorProps: CoordinatorProps = {
+    clusterId: props.clusterId,
+    self: view.self,
+    nodes: view.nodes,
+    ownership,
+    isPrompt: props.isPrompt,
+    elector: env.self,
+  };
+  const spawn: Effect = {
+    kind: 'Spawn',
+    team: parentOf(places.coordinator),
+    id: idOf(places.coordinator),
+    role: 'coordinator',
+    props: coordinatorProps,
+    thread: 'main',
+    epoch: ownership.revision,
+    owner: env.self.path,
+  };
+  return [{ ...next, isLeading: true }, [spawn]];
+}
+
+/** The coordinator has ended: the key is given up, so that the next term is another. */
+function stepDown(state: S): Step<S> {
+  const { ownership } = state;
+  const next: S = { ...state, isLeading: false, coordinator: null, ownership: null };
+  const give = ownership === null ? [] : [call(resign(ownership), 'resign')];
+  return [next, [...give, campaignLater]];
+}
+
+// ── asks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function asked(state: S, ask: Ask): Step<S> {
+  if (state.asks.size >= askCountMax) {
+    const why = failureOf('COORDINATOR_ABSENT', 'too many requests wait', { retry: 'Again' });
+    return [state, [report({ kind: 'Answered', requestId: ask.requestId, outcome: failed(why) })]];
+  }
+  const next: S = { ...state, asks: new Map(state.asks).set(ask.requestId, ask) };
+  const message: ElectorInbox = { kind: 'AskDue', requestId: ask.requestId };
+  const due: Effect = { kind: 'SetTimer', key: `ask ${ask.requestId}`, afterMs: askMs, message };
+  return [next, [due, ...forward(next, [ask])]];
+}
+
+/** Asks that came while nobody was known to lead. The coordinator answers each number once. */
+function toLeader(state: S): readonly Effect[] {
+  return forward(state, [...state.asks.values()]);
+}
+
+function forward(state: S, asks: readonly Ask[]): readonly Effect[] {
+  const owner = state.ownership?.owner;
+  if (owner === undefined) return [];
+  const to = mainRef(places.coordinator, owner, state.props.self);
+  return asks.map((message) => ({ kind: 'Send', to, message }));
+}
+
+function answered(state: S, message: Answered): Step<S> {
+  if (!state.asks.has(message.requestId)) return [state, []];
+  const asks = new Map(state.asks);
+  asks.delete(message.requestId);
+  return [
+    { ...state, asks },
+    [{ kind: 'DropTimer', key: `ask ${message.requestId}` }, report(message)],
+  ];
+}
+
+function report(answer: Answered): Effect {
+  const request: ReportRequest<never, Answered> = { kind: 'Answer', answer };
+  return { kind: 'CallPort', port: 'report', request, answer: 'ReportAnswered' };
+}
+
+// ── small things ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const campaignLater: Effect = {
+  kind: 'SetTimer',
+  key: 'campaign',
+  afterMs: campaignEveryMs,
+  message: { kind: 'CampaignDue' },
+};
+
+function stopCell(target: Ref): Effect {
+  return { kind: 'Stop', target, exit: { kind: 'shutdown' } };
+}
+
+function call(request: CoordinationRequest, tag: string): Effect {
+  return { kind: 'CallPort', port: 'coordination', request, answer: 'CoordinationAnswered', tag };
+}
+
+/** See the top of this file. */
+export const elector: Behaviour<ElectorState, ElectorInbox, ElectorProps> = {
+  init,
+  receive,
+  signal,
+  overview: (state) => ({
+    leader: state.ownership?.owner ?? null,
+    isLeading: state.isLeading,
+    asks: state.asks.size,
+  }),
+};

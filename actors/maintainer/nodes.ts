@@ -1,0 +1,248 @@
+/** A maintainer and the nodes: whom it bootstraps, whose managers it has adopted, what they say (spec/01 §1.9). */
+import { failure as failureOf } from '#src/base/failure.ts';
+import type { Env } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import type { Ref } from '#src/kernel/ref.ts';
+import type {
+  FeedBootstrapped,
+  FeedClosed,
+  ManagerAdopted,
+  ManagerHeartbeat,
+  ServedSpan,
+  SpanReport,
+} from '#src/protocol/maintainer.ts';
+import { mainRef, nodeOf, places } from '#src/protocol/nodes.ts';
+import type { OrchestratorMessage } from '#src/protocol/orchestrator.ts';
+import { answered, askAgain, due, setNodes } from '../placement/bootstrapper.ts';
+import {
+  addTotals,
+  isLeaving,
+  noTotals,
+  toManager,
+  type MaintainerState,
+  type NodeState,
+} from './maintainer-state.ts';
+import { becomeClosing } from './saving.ts';
+
+type S = MaintainerState;
+
+/** A manager that is silent for so long is asked for again at its orchestrator. */
+const silenceMs = 3_000;
+/** A span whose dispatcher is lost more often in a row, without progress, fails the feed. */
+const lossCountMax = 8;
+
+/** The node view is now `nodes`: what ran on those that are gone is placed again. */
+export function viewChanged(state: S, nodes: readonly string[]): void {
+  for (const node of state.nodes.keys()) {
+    if (nodes.includes(node)) continue;
+    managerGone(state, node);
+    state.nodes.delete(node);
+  }
+  for (const node of nodes) if (!state.nodes.has(node)) state.nodes.set(node, newNode(node));
+  state.bootstrap = setNodes(state.bootstrap, nodes);
+}
+
+function newNode(node: string): NodeState {
+  return {
+    node,
+    manager: null,
+    isAdopted: false,
+    isStreaming: false,
+    resolved: null,
+    held: null,
+    isSourceClosed: false,
+    isClosed: false,
+    heardAtMs: 0,
+    totals: noTotals,
+  };
+}
+
+/** Asks every node that has not answered, and those that have fallen silent. */
+export function bootstrapOn(state: S, env: Env): readonly Effect[] {
+  const { config, epoch, self } = state.props;
+  for (const node of state.nodes.values()) {
+    if (!node.isAdopted || env.now() - node.heardAtMs < silenceMs) continue;
+    node.heardAtMs = env.now();
+    state.bootstrap = askAgain(state.bootstrap, node.node);
+  }
+  const [bootstrap, ask] = due(state.bootstrap, env.now());
+  state.bootstrap = bootstrap;
+  const message: OrchestratorMessage = { kind: 'BootstrapFeed', config, epoch };
+  return ask.map((node): Effect => ({
+    kind: 'Send',
+    to: mainRef(places.orchestrator, node, self),
+    message,
+  }));
+}
+
+/** What an orchestrator says about our manager there. */
+export function bootstrapped(state: S, message: FeedBootstrapped, env: Env): readonly Effect[] {
+  const node = state.nodes.get(nodeOf(env.from, state.props.self));
+  if (node === undefined || isLeaving(state)) return [];
+  switch (message.is) {
+    case 'refused': {
+      const why = failureOf('SINK_FENCED', 'a newer owner has closed this changefeed', {
+        retry: 'Never',
+      });
+      return becomeClosing(state, 'failed', why);
+    }
+    case 'retry':
+      if (node.manager === null) return [];
+      managerGone(state, node.node);
+      state.bootstrap = askAgain(state.bootstrap, node.node);
+      return [];
+    case 'ready': {
+      const ref = seenFrom(state, node, message.manager);
+      if (ref === null) return [];
+      if (node.manager !== null && node.manager.incarnation !== ref.incarnation)
+        managerGone(state, node.node);
+      node.manager = ref;
+      return toManager(node, { kind: 'AdoptManager' });
+    }
+  }
+}
+
+function seenFrom(state: S, { node }: NodeState, ref: Ref | null): Ref | null {
+  if (ref === null || node === state.props.self) return ref;
+  return { ...ref, node };
+}
+
+/** An orchestrator's answer while we close. */
+export function feedClosed(state: S, message: FeedClosed, env: Env): readonly Effect[] {
+  const node = state.nodes.get(nodeOf(env.from, state.props.self));
+  if (node === undefined || state.phase.at !== 'closing') return [];
+  if (message.is === 'closed') {
+    node.isClosed = true;
+    return [];
+  }
+  // One that was made anew meanwhile is another.
+  if (node.manager?.incarnation === message.manager?.incarnation) return [];
+  node.manager = seenFrom(state, node, message.manager);
+  return toManager(node, { kind: 'CloseManager' });
+}
+
+/** The manager of a node is governed by another: there is nothing of ours left to close (spec/04 E5). */
+export function notOwner(state: S, env: Env): void {
+  const node = state.nodes.get(nodeOf(env.from, state.props.self));
+  if (node !== undefined && state.phase.at === 'closing') node.isClosed = true;
+}
+
+/** A manager has taken us on; false when it is not the one we know. */
+export function adopted(state: S, message: ManagerAdopted, env: Env): NodeState | null {
+  const node = senderOf(state, env);
+  if (node === null || isLeaving(state)) return null;
+  node.isAdopted = true;
+  node.heardAtMs = env.now();
+  if (message.source !== null) node.isStreaming = true;
+  state.bootstrap = answered(state.bootstrap, node.node, message);
+  return node;
+}
+
+/** Puts what a manager serves into the table; tells it to stop what is served elsewhere under a higher token. */
+export function takeServed(
+  state: S,
+  node: NodeState,
+  message: ManagerAdopted,
+  checkpointTs: number,
+): readonly Effect[] {
+  const effects: Effect[] = [];
+  const served = new Set(message.served.map(({ span }) => span));
+  for (const row of state.table.on(node.node)) {
+    if (row.state === 'replicating' && !served.has(row.span) && !state.operators.holds(row.span))
+      state.table.apply({ to: 'absent', span: row.span });
+  }
+  for (const one of message.served) effects.push(...takeOne(state, node, one));
+  for (const span of message.idle) state.table.see(span, checkpointTs);
+  return effects;
+}
+
+function takeOne(state: S, node: NodeState, served: ServedSpan): readonly Effect[] {
+  const { span, token, checkpointTs } = served;
+  const row = state.table.get(span);
+  if (state.operators.holds(span)) return [];
+  if (row !== undefined && row.state !== 'absent' && row.token > token)
+    return toManager(node, { kind: 'StopDispatcher', span, token });
+  const other = row?.node ?? null;
+  state.table.adopt(span, node.node, token, checkpointTs);
+  if (row === undefined || other === null || other === node.node) return [];
+  const rival = state.nodes.get(other);
+  return toManager(rival, { kind: 'StopDispatcher', span, token: row.token });
+}
+
+/** The manager of a node is gone, or the node: its spans are absent, its words are forgotten. */
+export function managerGone(state: S, name: string): void {
+  const node = state.nodes.get(name);
+  if (node === undefined) return;
+  const { self } = state.props;
+  state.formerTotals = addTotals(state.formerTotals, node.totals, name === self);
+  state.watermarks.forget(name);
+  state.operators.nodeLost(name);
+  Object.assign(node, { ...newNode(name), isClosed: node.isClosed });
+}
+
+/** A manager's heartbeat; the watermark is stored before the reports of the same message are used (spec/01 §1.5 rule 3). */
+export function heartbeat(state: S, message: ManagerHeartbeat, env: Env): readonly Effect[] {
+  const node = senderOf(state, env);
+  if (node === null || !node.isAdopted) return [];
+  node.heardAtMs = env.now();
+  node.totals = message.totals;
+  node.isSourceClosed = message.isSourceClosed;
+  const { seq, checkpointTs, resolved } = message;
+  if (resolved !== null) {
+    state.watermarks.take(node.node, { seq, checkpointTs });
+    node.resolved = resolved;
+    if (node.node === state.props.self) state.history.push(resolved);
+  }
+  const effects: Effect[] = [];
+  const seenTs = state.checkpoint?.ts ?? 0;
+  for (const span of message.seen) state.table.see(span, seenTs);
+  for (const report of message.spans) effects.push(...spanReported(state, node, report, env));
+  if (message.ddl !== null) node.held = message.ddl;
+  const { failure } = message;
+  // A manager that can be made anew has ended already; a position that must be found anew needs a new beginning of all.
+  const isHealed = failure?.retry === 'Again' || failure?.retry === 'Reconnect';
+  if (failure !== null && isHealed) state.trouble = failure;
+  else if (failure !== null) effects.push(...becomeClosing(state, 'failed', failure));
+  else if (node.node === state.props.self) state.sourceTrouble = message.trouble;
+  const { beat } = message;
+  if (message.seen.length > 0 || message.spans.length > 0 || message.isClosed)
+    effects.push(...toManager(node, { kind: 'HeartbeatTaken', beat }));
+  return effects;
+}
+
+function spanReported(state: S, node: NodeState, report: SpanReport, env: Env): readonly Effect[] {
+  const { span, token, is, checkpointTs, failure } = report;
+  const isHeld = state.operators.heard({ span, node: node.node, token, is, checkpointTs });
+  const row = state.table.get(span);
+  const isOurs = row?.node === node.node && row.token === token;
+  if (is === 'working') {
+    // What nobody knows of, or knows elsewhere, must not write on (spec/06 self-healing).
+    const isOrphan = !isHeld && !isOurs && !isLeaving(state);
+    return isOrphan ? toManager(node, { kind: 'StopDispatcher', span, token }) : [];
+  }
+  if (!isHeld && isOurs && row.state === 'replicating') {
+    const at = checkpointTs === null ? {} : { checkpointTs };
+    state.table.apply({ to: 'absent', span, ...at });
+  }
+  if (failure === null || isLeaving(state)) return [];
+  const known = state.losses.get(span);
+  // A report is repeated until it is taken: only a new one counts.
+  if (known?.token === token) return [];
+  const ts = checkpointTs ?? 0;
+  const count = known === undefined || ts > known.ts ? 1 : known.count + 1;
+  if (failure.retry === 'Never' || count > lossCountMax)
+    return becomeClosing(state, 'failed', failure);
+  const afterMs = Math.min(5_000, 50 * 2 ** count);
+  state.losses.set(span, { count, ts, token, notBeforeMs: env.now() + afterMs });
+  state.trouble = failure;
+  const detail = { span, code: failure.code, message: failure.message, afterMs };
+  return [{ kind: 'Log', level: 'warn', event: 'dispatcher-lost', detail }];
+}
+
+/** The node whose adopted or awaited manager sent the message being received; null for managers that are past. */
+function senderOf(state: S, env: Env): NodeState | null {
+  const node = state.nodes.get(nodeOf(env.from, state.props.self));
+  if (node?.manager == null) return null;
+  const { path, incarnation } = node.manager;
+  return env.from.path === path && env.from.incarnation === incarnation ? node : null;
+}

@@ -1,0 +1,64 @@
+/** What a maintainer says about its changefeed to the manager of its node, and so to the coordinator. */
+import type { Failure } from '#src/base/failure.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import type { ChangefeedState } from '#src/protocol/changefeed.ts';
+import type { MaintainerReported } from '#src/protocol/maintainer-manager.ts';
+import { totalsOf, type MaintainerState } from './maintainer-state.ts';
+
+/** Its phase in words. */
+export function stageOf(state: MaintainerState): string {
+  const { phase } = state;
+  if (phase.at === 'barrier') return `ddl ${phase.step}`;
+  if (phase.at !== 'gathering') return phase.at;
+  const silent = [...state.bootstrap.nodes].flatMap(([node, { answer }]) =>
+    answer === null ? [node] : [],
+  );
+  return silent.length === 0 ? 'gathering' : `waiting for ${silent.join(', ')}`;
+}
+
+/** How it is now. */
+export function stateOf(state: MaintainerState): ChangefeedState {
+  if ((state.trouble ?? state.sourceTrouble) !== null) return 'warning';
+  return ['running', 'barrier', 'stopping'].includes(state.phase.at) ? 'normal' : 'starting';
+}
+
+/** A report; the last one ends it. */
+export function reportOf(
+  state: MaintainerState,
+  as: ChangefeedState,
+  failure: Failure | null,
+  isLast: boolean,
+): Effect {
+  const { config, epoch, manager, self } = state.props;
+  const totals = totalsOf(state);
+  const loads = [...state.table.loads()];
+  const message: MaintainerReported = {
+    kind: 'MaintainerReported',
+    epoch,
+    isBootstrapped: ['running', 'barrier', 'stopping'].includes(state.phase.at),
+    isLast,
+    status: {
+      id: config.id,
+      state: as,
+      stage: stageOf(state),
+      checkpoint: state.checkpoint,
+      resolvedTs: state.nodes.get(self)?.resolved?.ts ?? 0,
+      newest: state.facts?.newest ?? null,
+      sourceMs: totals.sourceMs,
+      appliedMs: totals.appliedMs,
+      spanCount: state.table.size,
+      placement: loads.map(([node, spanCount]) => ({ node, spanCount })),
+      counts: {
+        rows: totals.rows,
+        transactions: totals.transactions,
+        writtenRows: totals.writtenRows,
+        ddl: state.ddlCount,
+        sourceBytes: totals.sourceBytes,
+        sourceTransactions: totals.sourceTransactions,
+      },
+      failure,
+      warnings: state.facts?.warnings ?? [],
+    },
+  };
+  return { kind: 'Send', to: manager, message };
+}
