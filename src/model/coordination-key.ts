@@ -51,11 +51,6 @@ export function changefeedInfoKey(clusterId: string, changefeedId: string): stri
   return `${changefeedPrefix(clusterId)}${changefeedId}/info`;
 }
 
-/** The last maintainerEpoch that was given. */
-export function changefeedEpochKey(clusterId: string, changefeedId: string): string {
-  return `${changefeedPrefix(clusterId)}${changefeedId}/epoch`;
-}
-
 /** A changefeed's checkpoint. */
 export function changefeedStatusKey(clusterId: string, changefeedId: string): string {
   return `${changefeedPrefix(clusterId)}${changefeedId}/status`;
