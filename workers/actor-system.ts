@@ -164,6 +164,11 @@ export class ActorSystem {
     await new Promise<void>((resolve) => this.tree.boot(resolve));
   }
 
+  /** `HOST:PORT` where other nodes reach this one; empty when it has no links. */
+  get peerAddress(): string {
+    return this.#peers?.address ?? '';
+  }
+
   /** Sends a message of the embedder to a cell of main, under epoch 0. */
   tell(path: string, message: Message): void {
     const to = this.tree.refOf(path);

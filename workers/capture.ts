@@ -21,6 +21,7 @@ import { claimProps } from './claim-props.ts';
 import type { FenceProof } from './fence-proof.ts';
 import { serveInspection } from './inspect-socket.ts';
 import type { Inspection } from './inspection.ts';
+import { openPeers } from './open-peers.ts';
 import type { CaptureSettings } from './settings.ts';
 import type { AnyPort } from './thread-host.ts';
 import { world, worldUrl } from './world.ts';
@@ -29,8 +30,6 @@ import { world, worldUrl } from './world.ts';
 export interface CaptureOptions {
   readonly settings: CaptureSettings;
   readonly workThreadCount: number;
-  /** A session bounds this node's right to write: nothing is written before its first deadline is published. */
-  readonly isLeased?: boolean;
   /** Called at every report of a changefeed's status. */
   readonly onStatus: (status: ChangefeedStatus) => void;
   /** Called once when the supervision tree gave up. */
@@ -52,18 +51,24 @@ export class Capture {
     this.#asks = asks;
   }
 
-  /** Starts threads and tree. */
+  /**
+   * Starts threads and tree; with `settings.cluster` as a node of that cluster, which joins and may write once its session
+   * stands. FailureError of what keeps it from listening to its peers.
+   */
   static async start(options: CaptureOptions): Promise<Capture> {
-    const { settings, workThreadCount, isLeased, onOver, onFence } = options;
+    const { settings, workThreadCount, onOver, onFence } = options;
+    const { cluster } = settings;
     const asks = new Asks();
     const system = await ActorSystem.start({
-      plan: settings.cluster === undefined ? planAlone : plan,
+      plan: cluster === undefined ? planAlone : plan,
+      ...(cluster === undefined
+        ? {}
+        : { isLeased: true, openPeers: (events) => openPeers(settings, cluster, events) }),
       world,
       worldUrl,
       settings,
       workThreadCount,
       onOver,
-      ...(isLeased === undefined ? {} : { isLeased }),
       ...(onFence === undefined ? {} : { onFence }),
       props: (path, running) => propsOf(path, running, settings),
       mainPorts: { report: () => reportPort(options.onStatus, asks) },
@@ -192,6 +197,7 @@ function propsOf(path: string, system: ActorSystem, settings: CaptureSettings): 
     case 'capture/claim/membership':
     case 'capture/claim/peer-keeper':
       return claimProps(path.slice('capture/claim/'.length) as 'session', settings, {
+        peerAddress: system.peerAddress,
         session: tree.refOf('capture/claim/session'),
         membership: tree.refOf('capture/claim/membership'),
         followers: [tree.refOf(places.maintainerManager), tree.refOf(places.elector)],

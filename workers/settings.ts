@@ -25,9 +25,23 @@ export interface ClusterSettings {
   /** The option `--etcd`. */
   readonly etcdUrls: string;
   readonly leaseTtlMs: number;
-  /** `host:port` at which others reach its API and its peer links. */
+  /** `host:port` at which others reach its API. */
   readonly apiAddress: string;
+  /** `host:port` where it listens for the links of others, and where they reach it; port 0 is chosen by the system. */
   readonly peerAddress: string;
+  /** Certificate files of the links between nodes; null: plain text. */
+  readonly tls: PeerTlsFiles | null;
+  /** Plain text beyond loopback too. */
+  readonly allowPlainText: boolean;
   /** Of the program. */
   readonly version: string;
+}
+
+/** Certificate files of a node. */
+export interface PeerTlsFiles {
+  readonly caPath: string;
+  readonly certPath: string;
+  readonly keyPath: string;
+  /** When not empty, a certificate of another node must carry one of these names. */
+  readonly allowedNames: readonly string[];
 }

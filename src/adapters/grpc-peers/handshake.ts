@@ -3,6 +3,7 @@
  * sides compare before any other frame is believed. JSON, so that a later version can still say why it refuses.
  */
 import { failed, failure, ok, type Outcome } from '../../base/failure.ts';
+import { isKeyPart } from '../../model/coordination-key.ts';
 import type { PeerClass } from '../../ports/peers.ts';
 
 /** Version of everything that travels between captures: handshake, envelope codec, messages. */
@@ -24,7 +25,6 @@ export interface Hello {
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });
-const idForm = /^[\w.-]{1,128}$/;
 
 /** The bytes of a handshake. */
 export function encodeHello(hello: Hello): Uint8Array {
@@ -60,7 +60,7 @@ export function decodeHello(bytes: Uint8Array): Outcome<Hello> {
 }
 
 function isId(value: unknown): value is string {
-  return typeof value === 'string' && idForm.test(value);
+  return typeof value === 'string' && isKeyPart(value);
 }
 
 function refused(message: string): Outcome<never> {

@@ -4,13 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CellOverview } from '#src/kernel/shell.ts';
-import { openGrpcPeers } from '#src/adapters/grpc-peers/grpc-peers.ts';
 import type { Peers } from '#src/ports/peers.ts';
-import { freePort } from '#test/servers/free-port.ts';
 import { bareSettings } from '#test/fixtures/bare-settings.ts';
 import { ActorSystem } from '#workers/actor-system.ts';
 import { claimProps } from '#workers/claim-props.ts';
 import type { FenceProof } from '#workers/fence-proof.ts';
+import { openPeers } from '#workers/open-peers.ts';
 import type { ClusterSettings } from '#workers/settings.ts';
 import { planOf, world, worldUrl } from './world.ts';
 
@@ -31,7 +30,15 @@ export class ClaimNode {
 
   /** Starts a node of a cluster: its threads; joining follows. */
   static start(captureId: string, etcdUrls: string, leaseTtlMs: number): Promise<ClaimNode> {
-    const cluster = { etcdUrls, leaseTtlMs, apiAddress: 'a:1', version: '0' };
+    const cluster = {
+      etcdUrls,
+      leaseTtlMs,
+      apiAddress: 'a:1',
+      peerAddress: '127.0.0.1:0',
+      tls: null,
+      allowPlainText: false,
+      version: '0',
+    };
     return new ClaimNode(captureId, null).#start(cluster);
   }
 
@@ -40,12 +47,11 @@ export class ClaimNode {
     return new ClaimNode(captureId, directory).#start(null);
   }
 
-  async #start(cluster: Omit<ClusterSettings, 'peerAddress'> | null): Promise<ClaimNode> {
+  async #start(cluster: ClusterSettings | null): Promise<ClaimNode> {
     const { captureId } = this;
-    const peerAddress = `127.0.0.1:${await freePort()}`;
     const settings = bareSettings(this.#directory, captureId, {
       isTemporary: this.#isTemporary,
-      ...(cluster === null ? {} : { cluster: { ...cluster, peerAddress } }),
+      ...(cluster === null ? {} : { cluster }),
     });
     this.#system = await ActorSystem.start({
       plan: planOf(cluster === null),
@@ -54,10 +60,11 @@ export class ClaimNode {
       workThreadCount: 1,
       settings,
       isLeased: cluster !== null,
-      props: (path, { tree }) => {
+      props: (path, { tree, peerAddress }) => {
         const id = path.slice(path.lastIndexOf('/') + 1);
         if (id !== 'session' && id !== 'membership' && id !== 'peer-keeper') return null;
         return claimProps(id, settings, {
+          peerAddress,
           session: tree.refOf('capture/claim/session'),
           membership: tree.refOf('capture/claim/membership'),
           followers: [],
@@ -68,8 +75,7 @@ export class ClaimNode {
         ? {}
         : {
             openPeers: async (events) => {
-              const listen = { clusterId: 'c', captureId, listen: peerAddress, tls: null };
-              this.#peers = await openGrpcPeers(listen, events);
+              this.#peers = await openPeers(settings, cluster, events);
               return this.#peers;
             },
           }),
