@@ -93,9 +93,10 @@ export class Gate {
 
   /** Says that `thread` does not run. */
   rest(thread: number): void {
-    const { heartbeats, suspended } = this.words;
+    const { heartbeats, suspended, cuts } = this.words;
     Atomics.store(heartbeats, thread, 0n);
     Atomics.store(suspended, thread, 0);
+    Atomics.store(cuts, thread, 0);
   }
 
   /** A copy of the fence words as they are now. */

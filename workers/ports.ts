@@ -24,6 +24,7 @@ import { leaseDeadline } from './lease-deadline.ts';
 import type { CaptureSettings } from './settings.ts';
 import { gateCountMax } from './shared-memory.ts';
 import type { AnyPort } from './thread-host.ts';
+import { uncutPort } from './uncut.ts';
 import type { FeedPort, PortParts } from './world.ts';
 
 /** Factories of the ports a thread may call, by life of a subtree; each opens on first use. */
@@ -36,13 +37,7 @@ export function openPorts(
   return {
     upstream: () => openUpstream(settings, log) as AnyPort,
     sink: (life) => openSink(settings, gate.of(life), log) as AnyPort,
-    'event-store': () =>
-      openLmdbEventStore({
-        directory: join(dataDirectory, 'events'),
-        log,
-        // The event service stops reading well before this.
-        byteCountMax: settings.storeBytesMax * 2,
-      }) as AnyPort,
+    'event-store': () => openEventStore(join(dataDirectory, 'events'), { settings, gate, log }),
     coordination: () => openCoordination(settings) as AnyPort,
     'write-deadline': () => openWriteDeadline(leaseDeadline(gate, allGates, log)) as AnyPort,
   };
@@ -188,6 +183,12 @@ export function schemeOf(uri: string): string {
   return cut < 0 ? '' : uri.slice(0, cut).toLowerCase();
 }
 
+function openEventStore(directory: string, { settings, gate, log }: PortParts): AnyPort {
+  // The event service stops reading well before this.
+  const byteCountMax = settings.storeBytesMax * 2;
+  return uncutPort(gate, () => openLmdbEventStore({ directory, log, byteCountMax }) as AnyPort);
+}
+
 /** A changefeed's own port: its endpoints where it has some, else those the process was started with. */
 export function openPortOfFeed(
   { name, feed, life }: FeedPort,
@@ -200,11 +201,11 @@ export function openPortOfFeed(
     case 'sink':
       return openSink(own, gate.of(life), log) as AnyPort;
     case 'event-store':
-      return openLmdbEventStore({
-        directory: join(settings.dataDirectory, 'feed-events', feed.id),
+      return openEventStore(join(settings.dataDirectory, 'feed-events', feed.id), {
+        settings,
+        gate,
         log,
-        byteCountMax: settings.storeBytesMax * 2,
-      }) as AnyPort;
+      });
     default:
       throw new Error(`changefeeds have no port ${name} of their own`);
   }

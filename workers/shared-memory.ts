@@ -30,6 +30,8 @@ export interface SharedWords {
   readonly confirmed: Int32Array;
   /** Per thread: 1 while its heartbeat was found stale and it has not come back; falls to 0 again. */
   readonly suspended: Int32Array;
+  /** Per thread, bits: 1 inside a call that must not be cut, 2 being ended (`workers/uncut.ts`). */
+  readonly cuts: Int32Array;
   /** [0] write deadline, [1] when the probation under way began (0 none). Monotonic ns; once published it only rises. */
   readonly deadline: BigInt64Array;
   /** Per thread: monotonic ns of its last heartbeat; 0 while the thread is not running. */
@@ -41,6 +43,7 @@ const int32Counts = [
   gateCountMax,
   2,
   threadCountMax * gateCountMax,
+  threadCountMax,
   threadCountMax,
 ] as const;
 const int64Counts = [2, threadCountMax] as const;
@@ -73,5 +76,6 @@ export function sharedWords(memory: SharedArrayBuffer): SharedWords {
     bells: ints(int32Counts[2]),
     confirmed: ints(int32Counts[3]),
     suspended: ints(int32Counts[4]),
+    cuts: ints(int32Counts[5]),
   };
 }

@@ -13,6 +13,7 @@ import type { Gate } from './gate.ts';
 import { Link } from './link.ts';
 import type { CaptureSettings } from './settings.ts';
 import type { ThreadStart } from './thread.ts';
+import { endUncut } from './uncut.ts';
 
 const entry = new URL('./thread.ts', import.meta.url);
 
@@ -25,7 +26,7 @@ const compileCache = fileURLToPath(new URL('../node_modules/.cache/sluice', impo
 /** Rows are bytes, not objects: a small young generation costs no speed, and each thread has one of its own. */
 const youngMegabytes = 12;
 
-/** Milliseconds that a thread is given to close its ports before it is terminated. */
+/** Milliseconds that a thread is given to close its ports, and then to leave an uncut call, before it is terminated. */
 const closeWithinMs = 5_000;
 
 /** What threads are started with, and what the starter wants to hear. */
@@ -134,20 +135,24 @@ export class Threads {
     return [...this.#threads.values()].filter((thread) => thread.isUp);
   }
 
-  /** Ends a thread at once, whatever it does; `lost` follows. */
+  /** Ends a thread, whatever it does, at once or as soon as it is out of an uncut call; `lost` follows. */
   terminate(name: string): void {
     const thread = this.#threads.get(name);
-    if (thread === undefined) return;
-    thread.isAsked = true;
-    void thread.worker.terminate();
+    if (thread !== undefined) void this.#end(thread);
   }
 
   /** Closes the ports of all threads, as far as they answer in time, and ends them. */
   async close(): Promise<void> {
     await this.ask((control) => control.close(), closeWithinMs);
-    const threads = [...this.#threads.values()];
-    for (const thread of threads) thread.isAsked = true;
-    await Promise.all(threads.map((thread) => thread.worker.terminate()));
+    await Promise.all([...this.#threads.values()].map((thread) => this.#end(thread)));
+  }
+
+  #end(thread: RunningThread): Promise<unknown> {
+    thread.isAsked = true;
+    const { worker, index } = thread;
+    return new Promise((resolve) => {
+      endUncut(this.#options.gate, index, closeWithinMs, () => resolve(worker.terminate()));
+    });
   }
 
   #run(name: string, links: Ends): RunningThread {

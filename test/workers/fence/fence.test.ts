@@ -4,8 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { confirmWithinMs, type FenceProof } from '#workers/fence-proof.ts';
 import { leaseDeadline } from '#workers/lease-deadline.ts';
 import { FenceStage } from './system.ts';
 
@@ -26,6 +28,14 @@ async function assertFenced(stage: FenceStage): Promise<void> {
   await stage.working(started + 4);
 }
 
+/** A fence ends the threads in `stuck`, and on a busy machine others that were late: never one before its time is over. */
+function assertProof(proof: FenceProof, stuck: readonly string[]): void {
+  const { isProven, terminated, elapsedMs } = proof;
+  assert.equal(isProven, true);
+  for (const thread of stuck) assert.ok(terminated.includes(thread), `${thread} goes on`);
+  assert.ok(terminated.length === 0 || elapsedMs >= confirmWithinMs, `ended in ${elapsedMs} ms`);
+}
+
 test('working cells on two threads do nothing from the fence on, and the next life works', async (t) => {
   const stage = await FenceStage.of(t);
   stage.spawn(['work', 'work-1', 20], ['work', 'work-2', 20]);
@@ -33,10 +43,11 @@ test('working cells on two threads do nothing from the fence on, and the next li
   const proving = stage.system.fence('test', 'house/w');
   const { submits } = stage.counts();
   const proof = await proving;
-  assert.deepEqual([proof.isProven, proof.terminated], [true, []]);
+  assertProof(proof, []);
   // What had passed the gate before the store may finish its count: at most one a thread.
   assert.ok(stage.counts().submits - submits <= 2);
-  assert.equal(stage.note('openPorts'), 0);
+  // A thread that was ended closed its sockets by that, and counts nothing any more.
+  if (proof.terminated.length === 0) assert.equal(stage.note('openPorts'), 0);
   await assertFenced(stage);
   await stage.stop();
 });
@@ -46,8 +57,7 @@ test('a thread that spins, and one that is blocked, are ended and started again'
     const stage = await FenceStage.of(t);
     stage.spawn(['work', 'work-1', 5], [does, 'work-2']);
     await stage.working(6);
-    const proof = await stage.system.fence('test', 'house/w');
-    assert.deepEqual([proof.isProven, proof.terminated], [true, ['work-2']], does);
+    assertProof(await stage.system.fence('test', 'house/w'), ['work-2']);
     await assertFenced(stage);
     await stage.stop();
   }
@@ -137,27 +147,34 @@ test('the watchdog fences at the deadline while main spins', async (t) => {
   await stage.until(() => stage.note('started') === 6);
   assert.equal(stage.note('submits'), 0);
   const now = process.hrtime.bigint();
-  const deadline = now + 300n * msNs;
+  const deadline = now + 1_000n * msNs;
   lease.publish(deadline, now);
   await stage.working(6);
   // Main answers nothing from here until long after the deadline.
   while (process.hrtime.bigint() < deadline + 300n * msNs);
   const { submits } = stage.counts();
   assert.equal(gate.isShut(0), true);
-  assert.ok(Atomics.load(stage.notes.times, 8) < deadline + 5n * msNs);
+  assert.ok(Atomics.load(stage.notes.times, 8) < deadline);
   await stage.until(() => stage.proofs.length > 0);
   assert.equal(stage.counts().submits, submits);
   await stage.stop();
 });
 
 test('a process whose main never comes back from the deadline is killed', async () => {
-  const script = new URL('./spin-main.ts', import.meta.url);
-  const child = spawn(process.execPath, [script.pathname], {
+  assert.deepEqual(await endOf('./spin-main.ts'), [null, 'SIGKILL']);
+});
+
+test('a thread that writes to the event store is ended between two calls, never within one', async () => {
+  assert.deepEqual(await endOf('./append-main.ts'), [0, null]);
+});
+
+/** Exit status and signal of a process of its own. */
+async function endOf(script: string): Promise<readonly unknown[]> {
+  const child = spawn(process.execPath, [new URL(script, import.meta.url).pathname], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
-  const signal = await new Promise((resolve) => child.once('exit', (_code, name) => resolve(name)));
-  assert.equal(signal, 'SIGKILL');
-});
+  return await once(child, 'exit');
+}
 
 test('more threads than the shared memory has words for are refused before anything starts', async () => {
   await assert.rejects(

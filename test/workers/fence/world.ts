@@ -1,18 +1,24 @@
 /** A world of small actors to be fenced: they write down what they do in memory that the test reads. */
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { openLmdbEventStore } from '#src/adapters/lmdb-event-store/lmdb-event-store.ts';
+import { must } from '#src/base/assert.ts';
 import { failed, failure, ok } from '#src/base/failure.ts';
 import { role, type Behaviour } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { GateLife } from '#src/kernel/host.ts';
 import type { TeamPlan } from '#src/kernel/plan.ts';
+import { BlockWriter } from '#src/model/block.ts';
+import type { EventStoreRequest, StoredBlock } from '#src/ports/event-store.ts';
 import type { Gate } from '#workers/gate.ts';
 import type { AnyPort } from '#workers/thread-host.ts';
+import { uncutPort } from '#workers/uncut.ts';
 import type { World } from '#workers/world.ts';
 
 /** Words of the memory a test shares with its cells. */
 export const note = { deliveries: 0, submits: 1, openPorts: 2, started: 3, fencedBy: 4 } as const;
 
-/** Fresh memory for notes; 64-bit word 8 holds the time of the last submit. */
+/** Fresh memory for notes; 64-bit word 8 holds when the gate was asked for the last submit. */
 export function makeNotes(): {
   readonly memory: SharedArrayBuffer;
   readonly words: Int32Array;
@@ -25,7 +31,7 @@ export function makeNotes(): {
 /** What a cell is started with; `does` is what it does at its start. */
 export interface CellProps {
   readonly notes: SharedArrayBuffer;
-  readonly does: 'work' | 'spin' | 'block' | 'start-slowly' | 'cling' | 'fence';
+  readonly does: 'work' | 'spin' | 'block' | 'start-slowly' | 'cling' | 'fence' | 'append';
 }
 
 interface State {
@@ -45,6 +51,7 @@ const worker: Behaviour<State, Inbox, CellProps> = {
     const state: State = { props, words };
     if (props.does === 'start-slowly') spin(200);
     if (props.does === 'block' || props.does === 'spin') return [state, [again]];
+    if (props.does === 'append') return [state, [submit(props, 'Append', 'event-store')]];
     return [state, [submit(props, props.does === 'fence' ? 'Fence' : 'Submit')]];
   },
   receive: (state, message) => {
@@ -61,9 +68,9 @@ const worker: Behaviour<State, Inbox, CellProps> = {
   overview: () => ({}),
 };
 
-function submit(props: CellProps, kind: string): Effect {
+function submit(props: CellProps, kind: string, port = 'sink'): Effect {
   const request = { kind, notes: props.notes };
-  return { kind: 'CallPort', port: 'sink', request, answer: 'Submitted' };
+  return { kind: 'CallPort', port, request, answer: 'Submitted' };
 }
 
 function spin(ms: number): void {
@@ -111,8 +118,9 @@ function openSink(gate: Gate, life: GateLife): AnyPort {
       }
       await sleep(0);
       if (kind === 'Fence') Atomics.store(notes, note.fencedBy, gate.fence([1]) ? 1 : 2);
+      const askedNs = process.hrtime.bigint();
       if (!gate.mayWrite(life)) return failed(failure('SINK_FENCED', 'shut'));
-      Atomics.store(new BigInt64Array(memory), 8, process.hrtime.bigint());
+      Atomics.store(new BigInt64Array(memory), 8, askedNs);
       Atomics.add(notes, note.submits, 1);
       return ok(null);
     },
@@ -121,6 +129,41 @@ function openSink(gate: Gate, life: GateLife): AnyPort {
       return Promise.resolve();
     },
   };
+}
+
+/** A real event store to which one call appends for ever, without giving its thread back. */
+function openEndlessStore(dataDirectory: string, gate: Gate): AnyPort {
+  const directory = join(dataDirectory, 'events');
+  const options = { directory, byteCountMax: 2 ** 40, log: () => undefined };
+  const store = uncutPort(gate, () => openLmdbEventStore(options) as AnyPort);
+  return {
+    call: (request) => {
+      const { notes: memory } = request as { readonly kind: string } & Pick<CellProps, 'notes'>;
+      const notes = new Int32Array(memory);
+      for (let ts = 1; ; ts++) {
+        const blocks = Array.from({ length: 20 }, (_, span) => blockAt(`span-${span}`, ts));
+        appendTo(store, blocks, ts);
+        Atomics.add(notes, note.submits, 1);
+      }
+    },
+    close: () => store.close(),
+  };
+}
+
+function appendTo(store: AnyPort, blocks: readonly StoredBlock[], ts: number): void {
+  const requests: readonly EventStoreRequest[] = [
+    { kind: 'Append', blocks },
+    ...blocks.map(({ info }) => ({ kind: 'Collect', span: info.span, ts }) as const),
+  ];
+  for (const request of requests) void store.call(request);
+}
+
+function blockAt(span: string, ts: number): StoredBlock {
+  const writer = new BlockWriter(span, 'mariadb');
+  writer.begin(ts, ts, `0-1-${ts}`);
+  writer.rows('t', new Uint8Array(24), 23, new Uint8Array(100));
+  writer.commit();
+  return must(writer.take(), 'a block');
 }
 
 /** The plan: a spawner outside of the gated team, workers inside. */
@@ -180,7 +223,10 @@ export const plan: TeamPlan = {
 /** The world. */
 export const world: World = {
   roles: { worker: role(worker, {}), spawner: role(spawner, { Spawn: 'open' }) },
-  openPorts: (_settings, gate) => ({ sink: (life) => openSink(gate, life) }),
+  openPorts: ({ dataDirectory }, gate) => ({
+    sink: (life) => openSink(gate, life),
+    'event-store': () => openEndlessStore(dataDirectory, gate),
+  }),
 };
 
 /** Address of this module. */
