@@ -5,6 +5,7 @@ import type { FailureCode } from '#src/base/failures.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import { changefeedInfoKey, changefeedStatusKey, isKeyPart } from '#src/model/coordination-key.ts';
+import { partCountMax } from '#src/model/span.ts';
 import type { KeyValue } from '#src/ports/coordination.ts';
 import { resign } from '#src/ports/ownership.ts';
 import { newRecord } from '#src/protocol/changefeed-record.ts';
@@ -16,19 +17,20 @@ import type {
   CoordinatorReply,
   CoordinatorRequest,
 } from '#src/protocol/coordinator.ts';
+import type { TableRequest } from '#src/protocol/maintainer.ts';
 import {
   answer,
   callStore,
   newFeed,
   shouldRun,
   shownStatus,
-  toManager,
   type Asker,
   type CoordinatorState,
   type Feed,
 } from './coordinator-state.ts';
 import { newHealth } from './feed-health.ts';
 import { write } from './feed-writes.ts';
+import { askTable } from './table-asks.ts';
 
 type S = CoordinatorState;
 
@@ -95,6 +97,9 @@ function perform(state: S, request: CoordinatorRequest, asker: Asker, env: Env):
     case 'QueryChangefeed':
     case 'MoveChangefeed':
     case 'MoveTable':
+    case 'SplitTable':
+    case 'MergeTable':
+    case 'ListTables':
       return withFeed(state, request.id, asker, (feed) =>
         performOn(state, feed, request, asker, env),
       );
@@ -131,21 +136,39 @@ function performOn(
     case 'MoveChangefeed':
       return moveFeed(state, feed, request.node, asker);
     case 'MoveTable':
-      if (feed.node === null || !shouldRun(feed)) return notNow(asker, feed, 'normal');
       if (!state.nodes.includes(request.node))
         return no(asker, 'CAPTURE_UNKNOWN', `no node ${request.node}`);
-      return [
-        toManager(state, feed.node, {
-          kind: 'MoveSpan',
-          id: feed.id,
-          span: request.span,
-          node: request.node,
-        }),
-        ...yes(asker, { kind: 'Done' }),
-      ];
+      return table(
+        state,
+        feed,
+        { kind: 'move', span: request.span, node: request.node },
+        asker,
+        env,
+      );
+    case 'SplitTable': {
+      const { span, partCount } = request;
+      if (!Number.isInteger(partCount) || partCount < 2 || partCount > partCountMax)
+        return no(asker, 'CONFIG_INVALID', `a table is split into 2 to ${partCountMax} parts`);
+      return table(state, feed, { kind: 'split', span, partCount }, asker, env);
+    }
+    case 'MergeTable':
+      return table(state, feed, { kind: 'merge', span: request.span }, asker, env);
+    case 'ListTables':
+      return table(state, feed, { kind: 'list' }, asker, env);
     default:
       return unreachable(request);
   }
+}
+
+function table(
+  state: S,
+  feed: Feed,
+  request: TableRequest,
+  asker: Asker,
+  env: Env,
+): readonly Effect[] {
+  if (feed.node === null || !shouldRun(feed)) return notNow(asker, feed, 'normal');
+  return askTable(state, feed, request, asker, env);
 }
 
 function create(

@@ -25,6 +25,7 @@ import { newBootstrapper, setNodes, type Bootstrapper } from '../placement/boots
 import { FeedOperators } from './feed-operators.ts';
 import { newHealth, type FeedHealth } from './feed-health.ts';
 import type { FeedWrite } from './feed-writes.ts';
+import type { TableAsk } from './table-asks.ts';
 
 /** What a coordinator is started with. */
 export interface CoordinatorProps {
@@ -102,6 +103,9 @@ export interface CoordinatorState {
   waiting: { readonly message: Extract<CoordinatorMessage, { kind: 'Ask' }>; readonly from: Ref }[];
   /** Asks taken on, by asker and number: a repeated one is not done twice. */
   readonly asked: Set<string>;
+  /** Questions that maintainers have not answered yet, and how many there were. */
+  readonly tableAsks: Map<number, TableAsk>;
+  tableAskCount: number;
 }
 
 /** A coordinator at the beginning of its term. */
@@ -121,6 +125,8 @@ export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
     balancedAtMs: env.now(),
     waiting: [],
     asked: new Set(),
+    tableAsks: new Map(),
+    tableAskCount: 0,
   };
 }
 

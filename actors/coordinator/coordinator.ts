@@ -24,6 +24,7 @@ import type { ManagerReported } from '#src/protocol/coordinator.ts';
 import { nodeOf } from '#src/protocol/nodes.ts';
 import { answered, askAgain, collect, due, setNodes } from '../placement/bootstrapper.ts';
 import { takeAsk } from './asks.ts';
+import { tableAnswered, tableAsksOn } from './table-asks.ts';
 import {
   callStore,
   newFeed,
@@ -86,6 +87,8 @@ function effectsOf(state: S, message: CoordinatorInbox, env: Env): readonly Effe
       return viewChanged(state, message.nodes, env);
     case 'ManagerReported':
       return managerReported(state, message, env);
+    case 'TableAnswered':
+      return tableAnswered(state, message);
     case 'Ask':
       return [...takeAsk(state, message, env), ...place(state, env)];
     case 'CoordinationAnswered':
@@ -95,7 +98,13 @@ function effectsOf(state: S, message: CoordinatorInbox, env: Env): readonly Effe
     case 'LoadDue':
       return [load(state.props.clusterId)];
     case 'TickDue':
-      return [...bootstrapOn(state, env), ...place(state, env), ...tellChanged(state), tick];
+      return [
+        ...bootstrapOn(state, env),
+        ...place(state, env),
+        ...tableAsksOn(state, env),
+        ...tellChanged(state),
+        tick,
+      ];
     case 'ReportAnswered':
       return [];
     default:

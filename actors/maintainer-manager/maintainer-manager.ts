@@ -116,13 +116,13 @@ function receive(state: S, message: MaintainerManagerInbox, env: Env): Step<S> {
     case 'RemoveMaintainer':
       remove(state, message, env, effects);
       break;
-    case 'MoveSpan': {
-      const { id, span, node } = message;
-      const known = state.registry.get(id);
-      if (known !== undefined)
-        toMaintainer(known.ref, { kind: 'RelocateSpan', span, node }, effects);
+    case 'AskTable':
+      toMaintainer(state.registry.get(message.id)?.ref ?? null, message, effects);
       break;
-    }
+    case 'TableAnswered':
+      if (state.coordinator !== null)
+        effects.push({ kind: 'Send', to: state.coordinator, message });
+      break;
     case 'SetDrainTarget':
       if (message.drain.number <= state.drain.number) break;
       state.drain = message.drain;

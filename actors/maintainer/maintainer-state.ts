@@ -23,6 +23,7 @@ import { NodeWatermarks } from './checkpoint.ts';
 import { PositionHistory } from './position-history.ts';
 import { SpanOperators } from './span-operators.ts';
 import { SpanTable } from './span-table.ts';
+import type { Wish } from './table-asks.ts';
 
 /** What a maintainer is started with. */
 export interface MaintainerProps {
@@ -41,6 +42,10 @@ export interface MaintainerProps {
 /** Private messages: answers of the sink port, and timers. */
 export type MaintainerOwn =
   | { readonly kind: 'SinkAnswered'; readonly tag: SinkCall; readonly outcome: Outcome<SinkAnswer> }
+  /** `tag`: the span asked about. */
+  | { readonly kind: 'SplitAnswered'; readonly tag: string; readonly outcome: Outcome<SinkAnswer> }
+  /** `tag`: the token of the request, and the object of its operator. */
+  | { readonly kind: 'ReslotAnswered'; readonly tag: string; readonly outcome: Outcome<SinkAnswer> }
   | { readonly kind: 'TickDue' }
   | { readonly kind: 'StopDue' }
   | { readonly kind: 'CloseDue' }
@@ -112,6 +117,8 @@ export interface MaintainerState {
   readonly operators: SpanOperators;
   readonly watermarks: NodeWatermarks;
   readonly losses: Map<string, Loss>;
+  /** Changes of spans that are wanted, by span. */
+  readonly wishes: Map<string, Wish>;
   readonly history: PositionHistory;
   facts: SourceFacts | null;
   /** Timeline of the stored checkpoint. */
@@ -173,6 +180,7 @@ export function newState(props: MaintainerProps, env: Env): MaintainerState {
     operators,
     watermarks: new NodeWatermarks(),
     losses: new Map(),
+    wishes: new Map(),
     history: new PositionHistory(),
     facts: null,
     storedTimeline: [],

@@ -13,30 +13,22 @@
  * schedules nothing more.
  * Assumes: messages of one sender come in order; its own node's stream reports a span before it resolves its events.
  */
-import { assert, unreachable } from '#src/base/assert.ts';
-import { failure as failureOf, type Failure, type Outcome } from '#src/base/failure.ts';
+import { unreachable } from '#src/base/assert.ts';
+import { failure as failureOf } from '#src/base/failure.ts';
 import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
-import type { Checkpoint } from '#src/model/position.ts';
-import type { SinkAnswer } from '#src/ports/sink.ts';
 import type { RemoveThis } from '#src/protocol/maintainer.ts';
-import type { ManagerMessage } from '#src/protocol/manager.ts';
-import { collect } from '../placement/bootstrapper.ts';
-import { barrierOn, barrierOver, ddlDone, readGroups } from './barrier.ts';
-import { checkpointTs } from './checkpoint.ts';
+import { advance } from './course.ts';
 import {
   callSink,
-  feedSlot,
   isLeaving,
   isPlacing,
   newState,
-  toManager,
   toManagers,
   type MaintainerInbox,
   type MaintainerProps,
   type MaintainerState,
-  type SinkCall,
 } from './maintainer-state.ts';
 import {
   adopted,
@@ -48,18 +40,18 @@ import {
   takeServed,
   viewChanged,
 } from './nodes.ts';
-import { place, rearrange, relocate } from './placing.ts';
+import { checkOn, gathered, sinkAnswered, sourceChecked, startSources } from './opening.ts';
+import { place, rearrange } from './placing.ts';
 import { reportOf, stageOf, stateOf } from './report.ts';
 import {
   becomeClosing,
   becomeFinishing,
   becomeStopping,
   closeOn,
-  end,
   save,
-  saved,
   stopSelf,
 } from './saving.ts';
+import { askTable, reslotted, splitChecked } from './table-asks.ts';
 
 type S = MaintainerState;
 
@@ -101,9 +93,17 @@ function effectsOf(state: S, message: MaintainerInbox, env: Env): readonly Effec
       return [...bootstrapOn(state, env), ...gathered(state, env), ...closeOn(state, env)];
     case 'RemoveThis':
       return removeThis(state, message, env);
-    case 'RelocateSpan':
-      relocate(state, message.span, message.node);
-      return place(state, env);
+    case 'AskTable':
+      if (!isPlacing(state)) return [];
+      return [...askTable(state, message), ...place(state, env)];
+    case 'SplitAnswered':
+      return [...splitChecked(state, message.tag, message.outcome), ...place(state, env)];
+    case 'ReslotAnswered': {
+      const [failure, answers] = reslotted(state, message.tag, message.outcome);
+      const isFenced = failure?.code === 'SINK_FENCED';
+      if (isFenced) return [...answers, ...becomeClosing(state, 'failed', failure)];
+      return [...answers, ...place(state, env)];
+    }
     case 'DrainChanged':
       if (message.drain.number > state.drain.number) state.drain = message.drain;
       return [];
@@ -124,10 +124,7 @@ function effectsOf(state: S, message: MaintainerInbox, env: Env): readonly Effec
     case 'ManagerHeartbeat':
       return [...heartbeat(state, message, env), ...advance(state, env), ...place(state, env)];
     case 'SourceChecked':
-      if (state.phase.at !== 'checking') return [];
-      state.facts = message.facts;
-      state.checkpoint = message.facts.start;
-      return becomeGrouping(state);
+      return sourceChecked(state, message.facts);
     case 'TickDue':
       return [...ticked(state, env), tick];
     case 'StopDue':
@@ -152,170 +149,7 @@ function signal(state: S, signal: Signal, env: Env): Step<S> {
   return [state, effects];
 }
 
-// ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function sinkAnswered(
-  state: S,
-  tag: SinkCall,
-  outcome: Outcome<SinkAnswer>,
-  env: Env,
-): readonly Effect[] {
-  if (!outcome.ok) return sinkFailed(state, tag, outcome.failure, env);
-  const answer = outcome.value;
-  switch (tag) {
-    case 'open':
-      if (state.phase.at !== 'opening') return [];
-      state.phase = { at: 'raising' };
-      return [callSink(state, { kind: 'RaiseFeed', ...feedSlot(state) }, 'raise')];
-    case 'raise':
-      assert(answer.kind === 'FeedRaised', 'answer to RaiseFeed');
-      return state.phase.at === 'raising' ? becomeGathering(state, answer.checkpoint, env) : [];
-    case 'groups':
-      assert(answer.kind === 'GroupsRead', 'answer to ReadGroups');
-      state.routing = { ...state.routing, groups: answer.groups };
-      return state.phase.at === 'grouping' ? becomeRunning(state, env) : barrierOver(state, env);
-    case 'save':
-      return saved(state, env);
-    case 'ddl':
-      return ddlDone(state);
-    default:
-      return unreachable(tag);
-  }
-}
-
-function sinkFailed(state: S, tag: SinkCall, failure: Failure, env: Env): readonly Effect[] {
-  if (tag === 'save') state.saving = null;
-  const { phase } = state;
-  // The end does not wait for a checkpoint that cannot be saved: the slots downstream have the truth. Only who says
-  // `finished` must have saved it; another maintainer will.
-  if (phase.at === 'finishing') {
-    if (tag !== 'save') return [];
-    return end(state, phase.as === 'finished' ? 'failed' : phase.as, phase.failure ?? failure);
-  }
-  // What may heal leaves everything running: the next maintainer adopts it.
-  return failure.retry === 'Never'
-    ? becomeClosing(state, 'failed', failure)
-    : becomeFinishing(state, 'failed', failure, env);
-}
-
-function becomeGathering(state: S, stored: Checkpoint | null, env: Env): readonly Effect[] {
-  state.phase = { at: 'gathering' };
-  state.checkpoint = stored?.position ?? null;
-  state.storedTimeline = stored?.timeline ?? [];
-  state.savedTs = stored?.position.ts ?? -1;
-  state.isRaised = true;
-  return bootstrapOn(state, env);
-}
-
-/** Every node has answered: what runs is taken on; the upstream is checked when no stream runs anywhere. */
-function gathered(state: S, env: Env): readonly Effect[] {
-  if (state.phase.at !== 'gathering') return [];
-  const [bootstrap, answers] = collect(state.bootstrap);
-  state.bootstrap = bootstrap;
-  if (answers === null) return [];
-  const facts = [...answers.values()].find(({ source }) => source !== null)?.source ?? null;
-  if (facts !== null) {
-    state.facts = facts;
-    state.checkpoint ??= facts.start;
-    return becomeGrouping(state);
-  }
-  state.phase = { at: 'checking' };
-  return checkOn(state, env);
-}
-
-/** Asks its own node to check the upstream, again until it is answered. */
-function checkOn(state: S, env: Env): readonly Effect[] {
-  if (state.phase.at !== 'checking' || env.now() - state.askedAtMs < 1_000) return [];
-  state.askedAtMs = env.now();
-  const { checkpoint, storedTimeline: timeline, props } = state;
-  const startAt =
-    checkpoint === null
-      ? props.config.startAt
-      : ({ kind: 'position', position: checkpoint, timeline } as const);
-  return toManager(state.nodes.get(props.self), { kind: 'CheckSource', startAt });
-}
-
-function becomeGrouping(state: S): readonly Effect[] {
-  state.phase = { at: 'grouping' };
-  return [readGroups(state)];
-}
-
-/** The start position is stored (a restart begins there), what runs is taken on, then history flows. */
-function becomeRunning(state: S, env: Env): readonly Effect[] {
-  const { checkpoint } = state;
-  assert(checkpoint !== null, 'a start position');
-  state.phase = { at: 'running' };
-  state.progressAtMs = env.now();
-  state.history.push(checkpoint);
-  state.table.commit(checkpoint.ts);
-  const effects: Effect[] = [];
-  for (const { node, answer } of answersOf(state))
-    effects.push(...takeServed(state, node, answer, checkpoint.ts));
-  effects.push(...save(state, checkpoint, env), ...startSources(state), ...place(state, env));
-  return effects;
-}
-
-function answersOf(state: S): readonly {
-  readonly node: NonNullable<ReturnType<S['nodes']['get']>>;
-  readonly answer: Parameters<typeof takeServed>[2];
-}[] {
-  return [...state.bootstrap.nodes].flatMap(([name, { answer }]) => {
-    const node = state.nodes.get(name);
-    return answer === null || node === undefined || !node.isAdopted ? [] : [{ node, answer }];
-  });
-}
-
-/** Streams that do not run yet begin at the checkpoint: nothing that any span may still need lies before it. */
-function startSources(state: S): readonly Effect[] {
-  const { checkpoint, facts, routing } = state;
-  if (checkpoint === null || facts === null) return [];
-  const message: ManagerMessage = { kind: 'StartSource', position: checkpoint, facts, routing };
-  return [...state.nodes.values()].flatMap((node) => {
-    if (!node.isAdopted || node.isStreaming) return [];
-    node.isStreaming = true;
-    return toManager(node, message);
-  });
-}
-
-// ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** The checkpoint is the newest known position that every span and the streams have passed. */
-function advance(state: S, env: Env): readonly Effect[] {
-  const { table, watermarks, props } = state;
-  // What is held is read first: a span that ends between the two must not escape both (spec/01 §1.5 rule 4).
-  const heldTs = table.heldTs();
-  const barrierTs = state.phase.at === 'barrier' ? state.phase.resolved.ts : Infinity;
-  const busy = table.loads().keys();
-  const ts = checkpointTs({ heldTs, barrierTs, self: props.self, busy }, watermarks);
-  if (ts === null || state.checkpoint === null || !(isPlacing(state) || isLeaving(state)))
-    return [];
-  const reached = state.history.takeUpTo(ts);
-  if (reached !== undefined && reached.ts > state.checkpoint.ts) {
-    state.checkpoint = reached;
-    state.progressAtMs = env.now();
-    state.trouble = null;
-    table.commit(reached.ts);
-  }
-  const effects = barrierOn(state, ts, env);
-  if (state.phase.at === 'stopping' && isDrained(state))
-    return [...effects, ...becomeClosing(state, 'stopped', null)];
-  return isCaughtUp(state) ? [...effects, ...becomeClosing(state, 'finished', null)] : effects;
-}
-
-/** Every stream has ended, and what each has read is applied. */
-function isDrained({ nodes, operators, table, watermarks }: S): boolean {
-  if (table.absent().length > 0 || operators.size > 0) return false;
-  return [...nodes.values()].every(({ node, isStreaming, isSourceClosed, resolved }) => {
-    if (!isStreaming) return true;
-    const appliedTs = watermarks.get(node)?.checkpointTs ?? -1;
-    return isSourceClosed && resolved !== null && appliedTs >= resolved.ts;
-  });
-}
-
-function isCaughtUp({ checkpoint, facts, phase, props }: S): boolean {
-  if (!props.config.untilCaughtUp || phase.at !== 'running') return false;
-  return checkpoint !== null && facts !== null && checkpoint.ts >= facts.newest.ts;
-}
+// ── ending ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function removeThis(state: S, message: RemoveThis, env: Env): readonly Effect[] {
   if (message.cascade) {

@@ -11,6 +11,7 @@ import type {
   ServedSpan,
   SpanReport,
 } from '#src/protocol/maintainer.ts';
+import { isPart } from '#src/model/span.ts';
 import { mainRef, nodeOf, places } from '#src/protocol/nodes.ts';
 import type { OrchestratorMessage } from '#src/protocol/orchestrator.ts';
 import { answered, askAgain, due, setNodes } from '../placement/bootstrapper.ts';
@@ -160,6 +161,9 @@ function takeOne(state: S, node: NodeState, served: ServedSpan): readonly Effect
   const { span, token, checkpointTs } = served;
   const row = state.table.get(span);
   if (state.operators.holds(span)) return [];
+  // The slots say how its table is divided: a part that is not among them was joined with others.
+  const isPast = row === undefined && (isPart(span) || state.table.isDividedOtherwise(span));
+  if (isPast) return toManager(node, { kind: 'StopDispatcher', span, token });
   if (row !== undefined && row.state !== 'absent' && row.token > token)
     return toManager(node, { kind: 'StopDispatcher', span, token });
   const other = row?.node ?? null;

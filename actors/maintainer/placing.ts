@@ -2,9 +2,14 @@
 import { must } from '#src/base/assert.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import { portOf } from '#src/ports/port.ts';
+import type { SinkRequest } from '#src/ports/sink.ts';
 import { balance, drain, drainSlots, placeAbsent, type Relocation } from '../placement/place.ts';
-import { isPlacing, toManager, type MaintainerState } from './maintainer-state.ts';
+import { alive, destinations } from './destinations.ts';
+import { feedSlot, isPlacing, toManager, type MaintainerState } from './maintainer-state.ts';
+import type { ReslotRequest } from './span-operator.ts';
 import type { SpanRow } from './span-table.ts';
+import { pursue } from './table-asks.ts';
 
 type S = MaintainerState;
 
@@ -17,6 +22,7 @@ const balanceEveryMs = 15_000;
 export function place(state: S, env: Env): readonly Effect[] {
   if (!isPlacing(state)) return [];
   const nowMs = env.now();
+  const answers = pursue(state);
   const absent = state.table.absent().filter((span) => {
     const loss = state.losses.get(span);
     return !state.operators.holds(span) && (loss === undefined || loss.notBeforeMs <= nowMs);
@@ -28,7 +34,7 @@ export function place(state: S, env: Env): readonly Effect[] {
       state.operators.push({ kind: 'add', span, node, token, phase: 'creating' }, alive(state));
     }
   }
-  return requests(state, nowMs);
+  return [...answers, ...requests(state, nowMs)];
 }
 
 /** Moves spans off the drain target, or evens the load out, now and then, when nothing else is under way. */
@@ -49,14 +55,6 @@ export function rearrange(state: S, env: Env): void {
   move(state, balance(placed.map(placementOf), bounds));
 }
 
-/** A move that somebody asked for; nothing happens when the span is not there, is on its way, or is there already. */
-export function relocate(state: S, span: string, to: string): void {
-  const row = state.table.get(span);
-  if (row === undefined || row.node === to || !isMovable(state)(row)) return;
-  if (!destinations(state).includes(to)) return;
-  move(state, [{ id: span, from: must(row.node, 'a node'), to }]);
-}
-
 function move(state: S, relocations: readonly Relocation[]): void {
   for (const { id: span, from, to } of relocations) {
     const origin = { node: from, token: must(state.table.get(span), span).token };
@@ -75,24 +73,21 @@ function placementOf(row: SpanRow): { readonly id: string; readonly node: string
   return { id: row.span, node: must(row.node, 'a node') };
 }
 
-/** Nodes whose stream runs, without the one that is being emptied, unless it is the only one. */
-function destinations(state: S): readonly string[] {
-  const running = [...state.nodes.values()]
-    .filter((node) => node.isAdopted && node.isStreaming && !node.isClosed)
-    .map(({ node }) => node);
-  const kept = running.filter((node) => node !== state.drain.node);
-  return kept.length > 0 ? kept : running;
-}
-
-function alive(state: S): ReadonlySet<string> {
-  return new Set([...state.nodes.values()].flatMap((node) => (node.isAdopted ? [node.node] : [])));
-}
-
 function requests(state: S, nowMs: number): readonly Effect[] {
-  return state.operators.due(nowMs).flatMap(({ kind, span, node, token }) => {
-    const to = state.nodes.get(node);
-    if (kind === 'stop') return toManager(to, { kind: 'StopDispatcher', span, token });
+  return state.operators.due(nowMs).flatMap((request): readonly Effect[] => {
+    const { span, token } = request;
+    if (request.kind === 'reslot') return [reslot(state, request)];
+    const to = state.nodes.get(request.node);
+    if (request.kind === 'stop') return toManager(to, { kind: 'StopDispatcher', span, token });
     const startTs = state.table.get(span)?.checkpointTs ?? state.checkpoint?.ts ?? 0;
     return toManager(to, { kind: 'ScheduleDispatcher', span, token, startTs });
   });
+}
+
+/** The slots are the truth about how a table is divided: nothing of it is scheduled before they say so. */
+function reslot(state: S, { span, token: spanToken, from, to }: ReslotRequest): Effect {
+  const request: SinkRequest = { kind: 'Reslot', ...feedSlot(state), spanToken, from, to };
+  const port = portOf('sink', state.props.config.id);
+  const tag = `${spanToken} ${span}`;
+  return { kind: 'CallPort', port, request, answer: 'ReslotAnswered', tag };
 }

@@ -6,10 +6,11 @@
  *     remove  removing ──Stopped──▶ done                          node lost ▶ done
  *     move    removing ──Stopped──▶ creating ──Working──▶ done    dest lost while removing ▶ aborting ──Stopped──▶ absent
  *                                                                 dest lost while creating ▶ absent; origin lost ▶ creating
- *     split   removing ──Stopped──▶ done (children absent)        origin lost ▶ absent
- *     merge   removing ──all Stopped──▶ done (merged absent)      a node lost ▶ its sources stop where they stood
+ *     split   removing ──Stopped──▶ reslotting ──slots divided──▶ done (children absent)      origin lost ▶ absent
+ *     merge   removing ──all Stopped──▶ reslotting ──slots joined──▶ done (merged absent)     a node lost ▶ sources absent
  *
- * Every assignment is under a token of its own (FENCE §1.1): `mint` gives it when an operator begins to create.
+ * Every assignment is under a token of its own (FENCE §1.1): `mint` gives it when an operator begins to create, or to
+ * reslot. From then on a split or merge cannot be taken back: the downstream may have done it already.
  */
 import { assert, unreachable } from '#src/base/assert.ts';
 import type { SpanChange } from './span-table.ts';
@@ -37,6 +38,16 @@ interface MergeSource extends Assignment {
   readonly ts: number | null;
 }
 
+/** How the slots are to be divided: nothing before the phase `reslotting`. */
+interface Reslotting {
+  readonly token: number;
+  /** Everything of the spans ≤ this is committed downstream. */
+  readonly checkpointTs: number;
+}
+
+/** Before the phase `reslotting`. */
+export const notReslotting: Reslotting = { token: 0, checkpointTs: 0 };
+
 /** An operator; `span` is the object it holds. */
 export type SpanOperator =
   | (Assignment & {
@@ -61,21 +72,35 @@ export type SpanOperator =
   | (Assignment & {
       readonly kind: 'split';
       readonly span: string;
-      readonly phase: 'removing' | 'done';
+      readonly phase: 'removing' | 'reslotting' | 'done';
       readonly children: readonly string[];
+      readonly slots: Reslotting;
     })
   | {
       readonly kind: 'merge';
       readonly span: string;
-      readonly phase: 'removing' | 'done';
+      readonly phase: 'removing' | 'reslotting' | 'done';
       readonly sources: readonly MergeSource[];
+      readonly slots: Reslotting;
     };
 
 /** What an operator wants of a node; `span` and `token` name the assignment. */
-export interface SpanRequest extends Assignment {
+export interface NodeRequest extends Assignment {
   readonly kind: 'create' | 'stop';
   readonly span: string;
 }
+
+/** What an operator wants of the downstream: the slots of `from` become those of `to`. `span` is its object. */
+export interface ReslotRequest {
+  readonly kind: 'reslot';
+  readonly span: string;
+  readonly token: number;
+  readonly from: readonly string[];
+  readonly to: readonly string[];
+}
+
+/** What an operator wants. */
+export type SpanRequest = NodeRequest | ReslotRequest;
 
 /** The operator afterwards, and what changes in the table. */
 export interface SpanStep {
@@ -87,6 +112,8 @@ export interface SpanStep {
 export type SpanEvent =
   | { readonly kind: 'word'; readonly word: SpanWord }
   | { readonly kind: 'node-lost'; readonly node: string }
+  /** The downstream has divided the slots as asked under this token, or refuses for good. */
+  | { readonly kind: 'reslotted'; readonly token: number; readonly is: 'done' | 'refused' }
   /** The object is removed by somebody else: it ends without any effect of its own. */
   | { readonly kind: 'task-removed' };
 
@@ -106,16 +133,27 @@ export function requestsOf(operator: SpanOperator): readonly SpanRequest[] {
       if (operator.phase === 'done') return [];
       return [{ kind: 'create', span, node: operator.node, token: operator.token }];
     case 'remove':
-    case 'split':
       if (operator.phase === 'done') return [];
       return [{ kind: 'stop', span, node: operator.node, token: operator.token }];
+    case 'split': {
+      const { phase, node, token, slots, children } = operator;
+      if (phase === 'removing') return [{ kind: 'stop', span, node, token }];
+      if (phase === 'done') return [];
+      return [{ kind: 'reslot', span, token: slots.token, from: [span], to: children }];
+    }
     case 'move':
       if (operator.phase === 'done') return [];
       return operator.phase === 'creating'
         ? [{ kind: 'create', span, node: operator.dest, token: operator.destToken }]
         : [{ kind: 'stop', span, ...operator.origin }];
-    case 'merge':
-      return operator.sources
+    case 'merge': {
+      const { phase, sources, slots } = operator;
+      if (phase === 'done') return [];
+      if (phase === 'reslotting') {
+        const from = sources.map((source) => source.span);
+        return [{ kind: 'reslot', span, token: slots.token, from, to: [span] }];
+      }
+      return sources
         .filter((source) => source.ts === null)
         .map((source) => ({
           kind: 'stop',
@@ -123,6 +161,7 @@ export function requestsOf(operator: SpanOperator): readonly SpanRequest[] {
           node: source.node,
           token: source.token,
         }));
+    }
     default:
       return unreachable(operator);
   }
@@ -156,7 +195,9 @@ export function step(operator: SpanOperator, event: SpanEvent, mint: () => numbe
   const same: SpanStep = { operator, changes: [] };
   if (operator.phase === 'done') return same;
   if (event.kind === 'task-removed')
-    return { operator: { ...operator, phase: 'done' }, changes: [] };
+    return operator.phase === 'reslotting'
+      ? same
+      : { operator: { ...operator, phase: 'done' }, changes: [] };
   switch (operator.kind) {
     case 'add':
       return stepAdd(operator, event);
@@ -167,9 +208,9 @@ export function step(operator: SpanOperator, event: SpanEvent, mint: () => numbe
     case 'move':
       return stepMove(operator, event, mint);
     case 'split':
-      return stepSplit(operator, event);
+      return stepSplit(operator, event, mint);
     case 'merge':
-      return stepMerge(operator, event);
+      return stepMerge(operator, event, mint);
     default:
       return unreachable(operator);
   }
@@ -212,20 +253,28 @@ function stepMove(operator: Kind<'move'>, event: SpanEvent, mint: () => number):
   return { operator, changes: [] };
 }
 
-function stepSplit(operator: Kind<'split'>, event: SpanEvent): SpanStep {
-  const { span, children } = operator;
+function stepSplit(operator: Kind<'split'>, event: SpanEvent, mint: () => number): SpanStep {
+  const { span, children, phase, slots } = operator;
+  if (phase === 'reslotting') return stepReslot(operator, slots, event, [span], children);
   if (!isGone(span, operator, event)) return { operator, changes: [] };
-  const done: SpanOperator = { ...operator, phase: 'done' };
+  const changes = [absentAfter(span, event)];
   // Only who has stopped in order says where the children begin; a lost one is placed again, whole.
   const { checkpointTs } = stoppedTs(event);
-  if (checkpointTs === undefined) return { operator: done, changes: [absentAfter(span, event)] };
+  if (checkpointTs === undefined) return { operator: { ...operator, phase: 'done' }, changes };
+  const token = mint();
+  assert(token > operator.token, 'a fresh token');
   return {
-    operator: done,
-    changes: [{ to: 'replaced', spans: [span], by: children, checkpointTs }],
+    operator: { ...operator, phase: 'reslotting', slots: { token, checkpointTs } },
+    changes,
   };
 }
 
-function stepMerge(operator: Kind<'merge'>, event: SpanEvent): SpanStep {
+function stepMerge(operator: Kind<'merge'>, event: SpanEvent, mint: () => number): SpanStep {
+  const { span, phase, slots } = operator;
+  if (phase === 'reslotting') {
+    const from = operator.sources.map((source) => source.span);
+    return stepReslot(operator, slots, event, from, [span]);
+  }
   const changes: SpanChange[] = [];
   let isLost = false;
   const sources = operator.sources.map((source) => {
@@ -239,17 +288,30 @@ function stepMerge(operator: Kind<'merge'>, event: SpanEvent): SpanStep {
   if (isLost) return { operator: { ...operator, phase: 'done' }, changes };
   if (sources.some((source) => source.ts === null))
     return { operator: { ...operator, sources }, changes };
+  const checkpointTs = Math.min(...sources.map((source) => source.ts ?? 0));
+  const token = mint();
+  assert(
+    sources.every((source) => token > source.token),
+    'a fresh token',
+  );
   return {
-    operator: { ...operator, sources, phase: 'done' },
-    changes: [
-      {
-        to: 'replaced',
-        spans: sources.map((source) => source.span),
-        by: [operator.span],
-        checkpointTs: Math.min(...sources.map((source) => source.ts ?? 0)),
-      },
-    ],
+    operator: { ...operator, sources, phase: 'reslotting', slots: { token, checkpointTs } },
+    changes,
   };
+}
+
+/** Nobody serves the spans now: what the downstream says is all that counts. Refused, they are placed as they were. */
+function stepReslot(
+  operator: Kind<'split' | 'merge'>,
+  { token, checkpointTs }: Reslotting,
+  event: SpanEvent,
+  spans: readonly string[],
+  by: readonly string[],
+): SpanStep {
+  if (event.kind !== 'reslotted' || event.token !== token) return { operator, changes: [] };
+  const done: SpanOperator = { ...operator, phase: 'done' };
+  if (event.is === 'refused') return { operator: done, changes: [] };
+  return { operator: done, changes: [{ to: 'replaced', spans, by, checkpointTs }] };
 }
 
 function isWorking(span: string, at: Assignment, event: SpanEvent): boolean {

@@ -26,6 +26,8 @@ export class SpanOperators {
   /** Which operator holds a span: one object, one operator. */
   readonly #holders = new Map<string, string>();
   readonly #sentAtMs = new Map<string, number>();
+  /** Requests to the downstream that have not been answered. */
+  readonly #unanswered = new Set<string>();
   #isQuiet = false;
 
   /** `mint` gives a token above all former ones of this maintainer. */
@@ -102,11 +104,20 @@ export class SpanOperators {
         const key = keyOf(request);
         const sentAtMs = this.#sentAtMs.get(key);
         if (sentAtMs !== undefined && nowMs - sentAtMs < sendAgainMs) continue;
+        // A port answers every call, however late.
+        if (this.#unanswered.has(key)) continue;
+        if (request.kind === 'reslot') this.#unanswered.add(key);
         this.#sentAtMs.set(key, nowMs);
         requests.push(request);
       }
     }
     return requests;
+  }
+
+  /** The downstream has answered the request for `span` under `token`; `again`: not in a way that settles it. */
+  reslotted(span: string, token: number, is: 'done' | 'refused' | 'again'): void {
+    this.#unanswered.delete(`reslot ${token} ${span}`);
+    if (is !== 'again') this.#step(span, { kind: 'reslotted', token, is });
   }
 
   /** Terminal: nothing starts, is sent or ends any more; what is under way goes on holding the checkpoint back (Q5, Q11). */
@@ -131,6 +142,9 @@ export class SpanOperators {
   }
 }
 
-function keyOf({ kind, token, node, span }: SpanRequest): string {
-  return `${kind} ${token} ${node} ${span}`;
+function keyOf(request: SpanRequest): string {
+  const { kind, token, span } = request;
+  return kind === 'reslot'
+    ? `${kind} ${token} ${span}`
+    : `${kind} ${token} ${request.node} ${span}`;
 }

@@ -1,7 +1,8 @@
 /**
  * The spans of one changefeed and where each is (the span controller of spec/01): absent, being scheduled, or
- * replicating on a node. Mutated in place by its maintainer alone.
+ * replicating on a node. A table is there whole or in parts, never both. Mutated in place by its maintainer alone.
  */
+import { isPart, spanRange, spansOverlap, wholeSpan } from '#src/model/span.ts';
 
 /**
  * One span. `replicating`: its node's watermark covers it. Otherwise it holds the checkpoint back at `checkpointTs`,
@@ -40,6 +41,8 @@ export type SpanChange =
 /** See the top of this file. */
 export class SpanTable {
   readonly #rows = new Map<string, SpanRow>();
+  /** Parts of each table that is split. */
+  readonly #parts = new Map<string, Set<string>>();
   #committedTs = 0;
 
   get size(): number {
@@ -55,10 +58,29 @@ export class SpanTable {
     return this.#rows.values();
   }
 
-  /** A span that is new here, absent; a known one is left as it is. */
+  /** The parts of a table that is split, lowest buckets first; none when it is whole. */
+  partsOf(whole: string): readonly string[] {
+    const from = (part: string): number => spanRange(part).from;
+    return [...(this.#parts.get(whole) ?? [])].toSorted((a, b) => from(a) - from(b));
+  }
+
+  /** Tables that are split. */
+  splitTables(): readonly string[] {
+    return [...this.#parts.keys()];
+  }
+
+  /** True when the table of `span` is divided otherwise than by it. */
+  isDividedOtherwise(span: string): boolean {
+    const whole = wholeSpan(span);
+    if (span !== whole && this.#rows.has(whole)) return true;
+    const parts = [...(this.#parts.get(whole) ?? [])];
+    return parts.some((part) => part !== span && spansOverlap(part, span));
+  }
+
+  /** A span that is new here, absent; a known one, and one of a table that is divided otherwise, is left as it is. */
   see(span: string, checkpointTs: number): void {
-    if (!this.#rows.has(span))
-      this.#put({ span, state: 'absent', node: null, token: 0, checkpointTs });
+    if (this.#rows.has(span) || this.isDividedOtherwise(span)) return;
+    this.#put({ span, state: 'absent', node: null, token: 0, checkpointTs });
   }
 
   /** A span that a node was found to serve already (bootstrap): it replicates there under its token. */
@@ -69,7 +91,7 @@ export class SpanTable {
   /** Performs a change; a row that is not there any more is nobody's concern. */
   apply(change: SpanChange): void {
     if (change.to === 'replaced') {
-      for (const span of change.spans) this.#rows.delete(span);
+      for (const span of change.spans) this.#delete(span);
       for (const span of change.by) this.see(span, change.checkpointTs);
       return;
     }
@@ -94,8 +116,7 @@ export class SpanTable {
       case 'replicating':
         return this.#put({ ...row, state: 'replicating' });
       case 'gone':
-        this.#rows.delete(change.span);
-        return;
+        return this.#delete(change.span);
     }
   }
 
@@ -138,7 +159,19 @@ export class SpanTable {
   }
 
   #put(row: SpanRow): void {
-    this.#rows.set(row.span, row);
+    const { span } = row;
+    this.#rows.set(span, row);
+    if (!isPart(span)) return;
+    const whole = wholeSpan(span);
+    this.#parts.set(whole, (this.#parts.get(whole) ?? new Set()).add(span));
+  }
+
+  #delete(span: string): void {
+    this.#rows.delete(span);
+    const whole = wholeSpan(span);
+    const parts = this.#parts.get(whole);
+    parts?.delete(span);
+    if (parts?.size === 0) this.#parts.delete(whole);
   }
 
   #where(is: (row: SpanRow) => boolean): SpanRow[] {

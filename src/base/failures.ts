@@ -14,6 +14,10 @@ export const failureCatalogue = {
   CHANGEFEED_STATE:
     'The changefeed is not in a state in which this can be done. The message names both.',
   CAPTURE_UNKNOWN: 'There is no node of this capture id. See sluice capture list.',
+  TABLE_UNKNOWN:
+    'The changefeed has no span of this name. See sluice changefeed tables; a table is known once it has changed.',
+  TABLE_UNSPLITTABLE:
+    'The rows of this table must stay in one span. The message says why; a primary key of plain values that is its only unique key can be split.',
   CLUSTER_NEEDED: 'This takes several nodes, which this version does not run yet.',
   SINK_IS_UPSTREAM:
     'Upstream and downstream are the same server: its own changes would come back for ever.',

@@ -3,8 +3,14 @@
  * instance lives on each work thread (dispatchers' transactions) and one beside the maintainer (raise, DDL, checkpoint).
  */
 import type { Checkpoint, DdlEvent } from '../model/position.ts';
+import type { BucketRange } from '../model/span.ts';
 import type { Routing } from '../model/start-at.ts';
 import type { Port } from './port.ts';
+
+/** How far the keys of some buckets are applied. */
+export interface PartProgress extends BucketRange {
+  readonly ts: number;
+}
 
 /** What a lane of a slot has committed. */
 export interface SlotState {
@@ -26,6 +32,11 @@ export interface SlotState {
   readonly redoTs?: number;
   /** Names the batch that wrote `ts`: lanes with the same name were written by the same one. */
   readonly batch?: string;
+  /**
+   * Present in a span that was merged of parts: keys in these buckets are applied up to a place above `ts`, whatever the
+   * lane. The sink leaves such changes out by itself.
+   */
+  readonly parts?: readonly PartProgress[];
 }
 
 /** Requests of the port. */
@@ -39,7 +50,7 @@ export type SinkRequest =
   | { readonly kind: 'RaiseFeed'; readonly changefeed: string; readonly token: number }
   /**
    * Raises the tokens of all lanes of `span`, reading their positions in the same transaction; makes the rows when
-   * missing, at `ts`. SINK_FENCED when a token > `token` is there. The first request of an instance on another thread than
+   * missing, at `ts`. SINK_FENCED when a token > `token` is there, or when the table is divided otherwise by now. The first request of an instance on another thread than
    * the maintainer's: it opens that instance as `Open` does.
    */
   | {
@@ -86,6 +97,22 @@ export type SinkRequest =
       readonly token: number;
       readonly ddl: DdlEvent;
     }
+  /** Whether the rows of table span `span` may be divided by their keys; answered by `SplitChecked`. */
+  | { readonly kind: 'CheckSplit'; readonly changefeed: string; readonly span: string }
+  /**
+   * Divides the slots of one table anew: the spans `from` end and the spans `to`, which cover the same buckets, go on where
+   * those stand. One locking transaction raises all tokens to `spanToken`, reads the positions and writes the new ones, so
+   * nothing of the spans `from` commits after it. Done before: nothing happens. SINK_FENCED when the feed's slot has
+   * another token than `token`, or a slot one above `spanToken`.
+   */
+  | {
+      readonly kind: 'Reslot';
+      readonly changefeed: string;
+      readonly token: number;
+      readonly spanToken: number;
+      readonly from: readonly string[];
+      readonly to: readonly string[];
+    }
   /** Reads foreign keys downstream and answers which tables must share a span. */
   | { readonly kind: 'ReadGroups'; readonly changefeed: string; readonly rules: readonly string[] }
   /** Forgets a span (its dispatcher ended); connections used for it may close. */
@@ -117,10 +144,18 @@ export type SinkAnswer =
       readonly serverId: string;
       readonly laneCount: number;
     }
-  | { readonly kind: 'FeedRaised'; readonly checkpoint: Checkpoint | null }
+  | {
+      readonly kind: 'FeedRaised';
+      readonly checkpoint: Checkpoint | null;
+      /** All parts of tables that are split: their slots are the truth about how a table is divided. */
+      readonly parts: readonly string[];
+    }
   | { readonly kind: 'SpanRaised'; readonly lanes: readonly SlotState[] }
   | { readonly kind: 'CheckpointSaved' }
   | { readonly kind: 'DdlDone'; readonly ran: boolean }
+  /** `refusal`: why it may not, in words for the operator. */
+  | { readonly kind: 'SplitChecked'; readonly refusal: string | null }
+  | { readonly kind: 'Reslotted' }
   | { readonly kind: 'GroupsRead'; readonly groups: Routing['groups'] }
   | { readonly kind: 'Done' };
 

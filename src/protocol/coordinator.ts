@@ -5,10 +5,12 @@
 import type { Outcome } from '../base/failure.ts';
 import type { Guards } from '../kernel/behaviour.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from './changefeed.ts';
+import type { TableAnswered } from './maintainer-manager.ts';
+import type { SpanPlacement } from './maintainer.ts';
 import type { NodesChanged } from './membership.ts';
 
 /** Messages to the coordinator. */
-export type CoordinatorMessage = NodesChanged | ManagerReported | Ask;
+export type CoordinatorMessage = NodesChanged | ManagerReported | TableAnswered | Ask;
 
 /** A maintainer as its node sees it. */
 export interface MaintainerReport {
@@ -66,13 +68,26 @@ export type CoordinatorRequest =
   | { readonly kind: 'QueryChangefeed'; readonly id: string }
   /** Moves the maintainer of a changefeed to another node. */
   | { readonly kind: 'MoveChangefeed'; readonly id: string; readonly node: string }
-  /** Moves a span (a table by its `schema.table`) to another node. */
+  /** Moves a span (a table by its `schema.table`) to another node; answered when it replicates there. */
   | {
       readonly kind: 'MoveTable';
       readonly id: string;
       readonly span: string;
       readonly node: string;
     }
+  /**
+   * Splits a table by key hash over `partCount` spans (2…64), or merges it back into one; answered when that is done.
+   * TABLE_UNSPLITTABLE with the reason for a table whose rows must stay together. What is so already is done at once.
+   */
+  | {
+      readonly kind: 'SplitTable';
+      readonly id: string;
+      readonly span: string;
+      readonly partCount: number;
+    }
+  | { readonly kind: 'MergeTable'; readonly id: string; readonly span: string }
+  /** Where each span of a changefeed is; answered by `Tables`. */
+  | { readonly kind: 'ListTables'; readonly id: string }
   | { readonly kind: 'ListCaptures' }
   /** Empties a node: nothing is placed there until it leaves, or the drain ends with `node` null. */
   | { readonly kind: 'DrainCapture'; readonly node: string | null }
@@ -103,7 +118,8 @@ export type CoordinatorReply =
   | { readonly kind: 'Done' }
   | { readonly kind: 'Changefeed'; readonly view: ChangefeedView }
   | { readonly kind: 'Changefeeds'; readonly views: readonly ChangefeedView[] }
-  | { readonly kind: 'Captures'; readonly views: readonly CaptureView[] };
+  | { readonly kind: 'Captures'; readonly views: readonly CaptureView[] }
+  | { readonly kind: 'Tables'; readonly placement: readonly SpanPlacement[] };
 
 /** The answer to an {@link Ask}. */
 export interface Answered {
@@ -116,5 +132,6 @@ export interface Answered {
 export const coordinatorGuards: Guards<CoordinatorMessage> = {
   NodesChanged: 'open',
   ManagerReported: 'echo',
+  TableAnswered: 'echo',
   Ask: 'open',
 };

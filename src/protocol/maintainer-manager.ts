@@ -1,7 +1,9 @@
 /** What others say to the maintainer manager of a node: the coordinator of the newest term governs it, its maintainers report. */
+import type { Outcome } from '../base/failure.ts';
 import type { Guards } from '../kernel/behaviour.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from './changefeed.ts';
 import type { DrainTarget } from './coordinator.ts';
+import type { TableReply, TableRequest } from './maintainer.ts';
 import type { NodesChanged } from './membership.ts';
 
 /** Messages to a maintainer manager. */
@@ -10,9 +12,10 @@ export type MaintainerManagerMessage =
   | BootstrapManager
   | AddMaintainer
   | RemoveMaintainer
-  | MoveSpan
+  | AskTable
   | SetDrainTarget
-  | MaintainerReported;
+  | MaintainerReported
+  | TableAnswered;
 
 /** A new coordinator takes over and asks what runs here; answered by `ManagerReported`. */
 export interface BootstrapManager {
@@ -40,12 +43,22 @@ export interface RemoveMaintainer {
   readonly config: ChangefeedConfig | null;
 }
 
-/** Move a span of a changefeed that is maintained here to another node. */
-export interface MoveSpan {
-  readonly kind: 'MoveSpan';
+/**
+ * Somebody wants something of the tables of a changefeed that is maintained here; passed on to its maintainer. Sent again
+ * until it is answered: what is done already is answered at once.
+ */
+export interface AskTable {
+  readonly kind: 'AskTable';
   readonly id: string;
-  readonly span: string;
-  readonly node: string;
+  readonly askId: number;
+  readonly request: TableRequest;
+}
+
+/** A maintainer's answer to `AskTable`, which its node passes on to the coordinator. */
+export interface TableAnswered {
+  readonly kind: 'TableAnswered';
+  readonly askId: number;
+  readonly outcome: Outcome<TableReply>;
 }
 
 /** The node that is to be emptied; lower numbers than the last are ignored. */
@@ -70,7 +83,8 @@ export const maintainerManagerGuards: Guards<MaintainerManagerMessage> = {
   BootstrapManager: 'raise',
   AddMaintainer: 'owner',
   RemoveMaintainer: 'owner',
-  MoveSpan: 'owner',
+  AskTable: 'owner',
   SetDrainTarget: 'owner',
   MaintainerReported: 'open',
+  TableAnswered: 'open',
 };

@@ -8,13 +8,14 @@ import type { NotOwner } from '../kernel/message.ts';
 import type { Ref } from '../kernel/ref.ts';
 import type { DdlEvent, Position, TimelineSegment } from '../model/position.ts';
 import type { DrainTarget } from './coordinator.ts';
+import type { AskTable } from './maintainer-manager.ts';
 import type { NodesChanged } from './membership.ts';
 
 /** Messages to a maintainer. */
 export type MaintainerMessage =
   | NodesChanged
   | RemoveThis
-  | RelocateSpan
+  | AskTable
   | DrainChanged
   | FeedBootstrapped
   | FeedClosed
@@ -30,12 +31,23 @@ export interface RemoveThis {
   readonly removed: boolean;
 }
 
-/** Move a span to another node. */
-export interface RelocateSpan {
-  readonly kind: 'RelocateSpan';
-  readonly span: string;
-  readonly node: string;
+/** What may be wanted of tables: see the requests of the coordinator. */
+export type TableRequest =
+  | { readonly kind: 'move'; readonly span: string; readonly node: string }
+  | { readonly kind: 'split'; readonly span: string; readonly partCount: number }
+  | { readonly kind: 'merge'; readonly span: string }
+  | { readonly kind: 'list' };
+
+/** Spans of one node, or of none. */
+export interface SpanPlacement {
+  readonly node: string | null;
+  readonly spans: readonly string[];
 }
+
+/** What is answered to a {@link TableRequest}. */
+export type TableReply =
+  | { readonly kind: 'Done' }
+  | { readonly kind: 'Tables'; readonly placement: readonly SpanPlacement[] };
 
 /** The node that is to be emptied has changed. */
 export interface DrainChanged {
@@ -163,7 +175,7 @@ export interface ManagerTotals {
 export const maintainerGuards: Guards<MaintainerMessage> = {
   NodesChanged: 'open',
   RemoveThis: 'open',
-  RelocateSpan: 'open',
+  AskTable: 'open',
   DrainChanged: 'open',
   FeedBootstrapped: 'open',
   FeedClosed: 'open',

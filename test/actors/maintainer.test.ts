@@ -160,7 +160,7 @@ class Told {
   static running(more: ConstructorParameters<typeof Told>[0] = {}): Told {
     const one = new Told(more);
     one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
-    one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+    one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
     for (const node of more.nodes ?? ['a']) one.bootstrap(node);
     for (const node of more.nodes ?? ['a']) one.adopt(node);
     one.tell({ kind: 'SourceChecked', facts });
@@ -205,7 +205,7 @@ test('it raises before it asks anybody, and stores the start before history flow
   assert.deepEqual(told(one.effects), ['timer tick 50', 'port Open']);
   const opened = { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 } as const;
   assert.deepEqual(one.sink('open', opened), ['port RaiseFeed']);
-  assert.deepEqual(one.sink('raise', { kind: 'FeedRaised', checkpoint: null }), [
+  assert.deepEqual(one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] }), [
     'orchestrator BootstrapFeed',
   ]);
   assert.deepEqual(one.bootstrap('a'), ['dm-a AdoptManager']);
@@ -217,7 +217,7 @@ test('it raises before it asks anybody, and stores the start before history flow
 test('spec/01 §1.9: it goes on when every node has answered, and asks the silent ones again', () => {
   const one = new Told({ nodes: ['a', 'b'] });
   one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
-  one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+  one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.bootstrap('a');
   assert.deepEqual(one.adopt('a'), []);
   one.nowMs = 500;
@@ -229,7 +229,7 @@ test('spec/01 §1.9: it goes on when every node has answered, and asks the silen
 test('what runs is adopted under its tokens; of two claims the higher token stays', () => {
   const one = new Told({ nodes: ['a', 'b'] });
   one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
-  one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+  one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.bootstrap('a');
   one.bootstrap('b');
   one.adopt('a', [['s', 7]], true);
@@ -272,7 +272,7 @@ test('the checkpoint is the lowest of all that are required, and a new span begi
 test('I-7: every assignment has a token of its own, above those of all earlier epochs', () => {
   const one = new Told();
   one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
-  one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+  one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.bootstrap('a');
   one.adopt('a');
   one.tell({ kind: 'SourceChecked', facts });
@@ -303,7 +303,8 @@ test('a dispatcher that is lost again and again without progress fails the feed'
 test('a move: the origin stops, the dest begins where it stood under a new token', () => {
   const one = Told.running({ nodes: ['a', 'b'] });
   const [from, to] = one.state.table.get('s')!.node === 'a' ? ['a', 'b'] : ['b', 'a'];
-  assert.deepEqual(one.tell({ kind: 'RelocateSpan', span: 's', node: to! }), [
+  const request = { kind: 'move', span: 's', node: to! } as const;
+  assert.deepEqual(one.tell({ kind: 'AskTable', id: 'f', askId: 1, request }), [
     `dm-${from} StopDispatcher`,
   ]);
   assert.deepEqual(one.says(from!, 's', 'stopped', 33), [
@@ -312,7 +313,7 @@ test('a move: the origin stops, the dest begins where it stood under a new token
   ]);
   assert.deepEqual(one.tokens, [3]);
   assert.equal(one.state.table.get('s')!.checkpointTs, 33);
-  one.says(to!, 's', 'working', 33);
+  assert.ok(one.says(to!, 's', 'working', 33).includes('manager TableAnswered'));
   assert.equal(one.state.table.get('s')!.node, to);
 });
 
@@ -480,7 +481,7 @@ test('once fenced it saves nothing more', () => {
 test('E6: one that is refused because a newer has closed ends', () => {
   const one = new Told();
   one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
-  one.sink('raise', { kind: 'FeedRaised', checkpoint: null });
+  one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.orchestrator('a', { kind: 'FeedBootstrapped', is: 'refused', manager: null });
   one.close('a');
   assert.equal(one.lastWord[2], 'SINK_FENCED');

@@ -112,7 +112,7 @@ export class ModelSink implements LivingPort {
         return ok({ kind: 'Opened', version: '1', serverId: 'd', laneCount: this.#laneCount });
       case 'RaiseFeed':
         return downstream.raiseFeed(request.token)
-          ? ok({ kind: 'FeedRaised', checkpoint: downstream.checkpoint })
+          ? ok({ kind: 'FeedRaised', checkpoint: downstream.checkpoint, parts: [] })
           : failed(fenced(downstream.feedToken));
       case 'RaiseSpan': {
         const lanes = downstream.raiseSpan(request.span, request.token, request.ts);
@@ -129,6 +129,10 @@ export class ModelSink implements LivingPort {
         const ran = downstream.runDdl(request.token, request.ddl);
         return ran === null ? failed(fenced(downstream.feedToken)) : ok({ kind: 'DdlDone', ran });
       }
+      case 'CheckSplit':
+        return ok({ kind: 'SplitChecked', refusal: 'parts come later' });
+      case 'Reslot':
+        return failed(failure('SINK_REFUSED', 'parts come later'));
       case 'ReadGroups':
         return ok({ kind: 'GroupsRead', groups: {} });
       case 'Release':

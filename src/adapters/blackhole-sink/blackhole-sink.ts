@@ -87,7 +87,7 @@ class BlackholeSink {
         return { kind: 'Opened', version: 'blackhole', serverId: 'blackhole', laneCount: 1 };
       case 'RaiseFeed': {
         const slot = this.#raise(request.changefeed, '', request.token, 0);
-        return { kind: 'FeedRaised', checkpoint: slot.checkpoint };
+        return { kind: 'FeedRaised', checkpoint: slot.checkpoint, parts: [] };
       }
       case 'RaiseSpan': {
         const { slot, seq, ts, base } = this.#raise(
@@ -105,6 +105,10 @@ class BlackholeSink {
       case 'RunDdl':
         this.#guard(request.changefeed, '', request.token);
         return { kind: 'DdlDone', ran: true };
+      case 'CheckSplit':
+        return { kind: 'SplitChecked', refusal: 'nothing is written by blackhole://' };
+      case 'Reslot':
+        return fail('SINK_REFUSED', 'blackhole:// keeps no parts of tables');
       case 'ReadGroups':
         return { kind: 'GroupsRead', groups: {} };
       case 'Release':

@@ -139,6 +139,10 @@ export class MysqlSink implements SinkPort {
         return this.#feed.saveCheckpoint(request);
       case 'RunDdl':
         return this.#runDdl(request);
+      case 'CheckSplit':
+        return Promise.resolve({ kind: 'SplitChecked', refusal: 'parts come later' });
+      case 'Reslot':
+        return fail('SINK_REFUSED', 'parts come later');
       case 'ReadGroups':
         return this.#readGroups(request);
       case 'Release':
@@ -186,7 +190,7 @@ export class MysqlSink implements SinkPort {
     if (row === undefined) return fail('SINK_REGRESSED', 'the row of the feed is missing');
     const checkpoint = readCheckpoint(row);
     this.#feed.raised(changefeed, { token, seq: row.seq, checkpoint });
-    return { kind: 'FeedRaised', checkpoint };
+    return { kind: 'FeedRaised', checkpoint, parts: [] };
   }
 
   async #raiseSpan(request: RequestOf<'RaiseSpan'>): Promise<SinkAnswer> {

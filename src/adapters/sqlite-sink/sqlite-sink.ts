@@ -104,6 +104,10 @@ class SqliteSink {
         return this.#save(file, request.changefeed, request.token, request.checkpoint);
       case 'RunDdl':
         return this.#runDdl(file, request);
+      case 'CheckSplit':
+        return { kind: 'SplitChecked', refusal: 'a SQLite file has one writer at a time' };
+      case 'Reslot':
+        return fail('SINK_REFUSED', 'a SQLite file holds no parts of tables');
       case 'ReadGroups':
         // SQLite tables made here have no foreign keys.
         return { kind: 'GroupsRead', groups: {} };
@@ -128,7 +132,7 @@ class SqliteSink {
     );
     this.#log('info', 'feed-raised', { changefeed: cf, token });
     const checkpoint = row.checkpoint === null ? null : (JSON.parse(row.checkpoint) as Checkpoint);
-    return { kind: 'FeedRaised', checkpoint };
+    return { kind: 'FeedRaised', checkpoint, parts: [] };
   }
 
   async #raiseSpan(

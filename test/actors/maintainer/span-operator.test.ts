@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   begin,
+  notReslotting,
   requestsOf,
   step,
   type SpanEvent,
@@ -33,7 +34,8 @@ const move: SpanOperator = {
 };
 const creating: SpanOperator = { ...move, phase: 'creating', destToken: 90 };
 const aborting: SpanOperator = { ...move, phase: 'aborting' };
-const split: SpanOperator = { ...remove, kind: 'split', children: ['s1', 's2'] };
+const slots = notReslotting;
+const split: SpanOperator = { ...remove, kind: 'split', children: ['s1', 's2'], slots };
 const merge: SpanOperator = {
   kind: 'merge',
   span: 'm',
@@ -42,7 +44,23 @@ const merge: SpanOperator = {
     { span: 's1', node: 'a', token: 7, ts: null },
     { span: 's2', node: 'b', token: 8, ts: null },
   ],
+  slots,
 };
+const splitting: SpanOperator = {
+  ...split,
+  phase: 'reslotting',
+  slots: { token: 90, checkpointTs: 50 },
+};
+const merging: SpanOperator = {
+  ...merge,
+  phase: 'reslotting',
+  slots: { token: 90, checkpointTs: 40 },
+};
+const reslotted = (is: 'done' | 'refused', token = 90): SpanEvent => ({
+  kind: 'reslotted',
+  token,
+  is,
+});
 
 interface Row {
   readonly rule: string;
@@ -180,11 +198,42 @@ const rows: readonly Row[] = [
   },
   { rule: 'move: task removed', on: move, event: removed, phase: 'done' },
   {
-    rule: 'split: the children are absent where the parent stopped',
+    rule: 'split: the parent stopped, nobody serves it while its slots are divided',
     on: split,
     event: said('stopped', 'a', 7, 50),
+    phase: 'reslotting',
+    changes: absent({ checkpointTs: 50 }),
+  },
+  {
+    rule: 'split: the slots are divided, the children are absent where the parent stopped',
+    on: splitting,
+    event: reslotted('done'),
     phase: 'done',
     changes: [{ to: 'replaced', spans: ['s'], by: ['s1', 's2'], checkpointTs: 50 }],
+  },
+  {
+    rule: 'split: the downstream refuses, the span is placed again, whole',
+    on: splitting,
+    event: reslotted('refused'),
+    phase: 'done',
+  },
+  {
+    rule: 'split: an answer to an earlier request is not meant',
+    on: splitting,
+    event: reslotted('done', 89),
+    phase: 'reslotting',
+  },
+  {
+    rule: 'split: origin lost while the slots are divided changes nothing any more',
+    on: splitting,
+    event: lost('a'),
+    phase: 'reslotting',
+  },
+  {
+    rule: 'split: task removed while the slots are divided waits for them',
+    on: splitting,
+    event: removed,
+    phase: 'reslotting',
   },
   {
     rule: 'split: origin lost, the span is absent, whole',
@@ -209,6 +258,25 @@ const rows: readonly Row[] = [
     changes: [{ to: 'absent', span: 's2' }],
   },
   { rule: 'merge: task removed', on: merge, event: removed, phase: 'done' },
+  {
+    rule: 'merge: the slots are joined, the merged span is absent at the lowest position',
+    on: merging,
+    event: reslotted('done'),
+    phase: 'done',
+    changes: [{ to: 'replaced', spans: ['s1', 's2'], by: ['m'], checkpointTs: 40 }],
+  },
+  {
+    rule: 'merge: the downstream refuses, the sources are placed again',
+    on: merging,
+    event: reslotted('refused'),
+    phase: 'done',
+  },
+  {
+    rule: 'merge: node lost while the slots are joined changes nothing any more',
+    on: merging,
+    event: lost('a'),
+    phase: 'reslotting',
+  },
 ];
 
 for (const { rule, on, event, phase, changes } of rows) {
@@ -221,7 +289,9 @@ for (const { rule, on, event, phase, changes } of rows) {
 
 test('merge: all stopped, the merged span begins at the lowest position', () => {
   const half = step(merge, said('stopped', 'a', 7, 60, 's1'), mint).operator;
-  assert.deepEqual(step(half, said('stopped', 'b', 8, 50, 's2'), mint).changes, [
+  const all = step(half, said('stopped', 'b', 8, 50, 's2'), mint);
+  assert.deepEqual(all.changes, [{ to: 'absent', span: 's2', checkpointTs: 50 }]);
+  assert.deepEqual(step(all.operator, reslotted('done'), mint).changes, [
     { to: 'replaced', spans: ['s1', 's2'], by: ['m'], checkpointTs: 50 },
   ]);
 });
@@ -234,7 +304,11 @@ test('what is done does nothing more', () => {
 
 test('what operators ask of nodes, and what their start changes', () => {
   const asks = (operator: SpanOperator): string[] =>
-    requestsOf(operator).map(({ kind, span, node, token }) => `${kind} ${span} ${node} ${token}`);
+    requestsOf(operator).map((request) =>
+      request.kind === 'reslot'
+        ? `reslot ${request.from.join()} to ${request.to.join()} ${request.token}`
+        : `${request.kind} ${request.span} ${request.node} ${request.token}`,
+    );
   assert.deepEqual(asks(add), ['create s a 7']);
   assert.deepEqual(asks(remove), ['stop s a 7']);
   assert.deepEqual(asks(move), ['stop s a 7']);
@@ -242,6 +316,8 @@ test('what operators ask of nodes, and what their start changes', () => {
   assert.deepEqual(asks(creating), ['create s b 90']);
   assert.deepEqual(asks(split), ['stop s a 7']);
   assert.deepEqual(asks(merge), ['stop s1 a 7', 'stop s2 b 8']);
+  assert.deepEqual(asks(splitting), ['reslot s to s1,s2 90']);
+  assert.deepEqual(asks(merging), ['reslot s1,s2 to m 90']);
   assert.deepEqual(begin(add), [{ to: 'scheduling', span: 's', node: 'a', token: 7 }]);
   assert.deepEqual(begin(remove), [{ to: 'gone', span: 's' }]);
   assert.deepEqual(begin(move), []);

@@ -1,7 +1,7 @@
 /** The operator controller of a maintainer: one per object, resends, losses in order, quiet (spec/01 §1.7, spec/06). */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { SpanOperator } from '#actors/maintainer/span-operator.ts';
+import { notReslotting, type SpanOperator } from '#actors/maintainer/span-operator.ts';
 import { SpanOperators } from '#actors/maintainer/span-operators.ts';
 import { SpanTable } from '#actors/maintainer/span-table.ts';
 
@@ -44,9 +44,10 @@ class Control {
   }
 
   sends(nowMs: number): string[] {
-    return this.operators
-      .due(nowMs)
-      .map(({ kind, span, node, token }) => `${kind} ${span} ${node} ${token}`);
+    return this.operators.due(nowMs).map((request) => {
+      const { kind, span, token } = request;
+      return `${kind} ${span} ${kind === 'reslot' ? '' : request.node} ${token}`;
+    });
   }
 }
 
@@ -77,15 +78,44 @@ test('spec/01 §1.7: the same request to the same node waits, a new phase sends 
 test('a merge that ended leaves nothing behind of what it asked: the next one asks all again', () => {
   const control = new Control('s', 't');
   const sources = ['s', 't'].map((span) => ({ span, node: 'a', token: 1, ts: null }));
-  const merge: SpanOperator = { kind: 'merge', span: 'm', phase: 'removing', sources };
+  const slots = notReslotting;
+  const merge: SpanOperator = { kind: 'merge', span: 'm', phase: 'removing', sources, slots };
   control.operators.push(merge, both);
   const asked = ['stop s a 1', 'stop t a 1'];
   assert.deepEqual(control.sends(0), asked);
   control.says('s', 'a', 1, 'stopped');
   control.says('t', 'a', 1, 'stopped');
+  control.operators.reslotted('m', 101, 'refused');
   assert.equal(control.operators.size, 0);
   control.operators.push(merge, both);
   assert.deepEqual(control.sends(1), asked);
+});
+
+test('the downstream is asked once at a time: again only when it could not say', () => {
+  const control = new Control('s');
+  control.add('s', 'a', 1);
+  control.says('s', 'a', 1, 'working');
+  const split: SpanOperator = {
+    kind: 'split',
+    span: 's',
+    phase: 'removing',
+    node: 'a',
+    token: 1,
+    children: ['s#0-9', 's#10-65535'],
+    slots: notReslotting,
+  };
+  control.operators.push(split, both);
+  control.says('s', 'a', 1, 'stopped', 30);
+  assert.deepEqual(control.sends(0), ['reslot s  101']);
+  assert.deepEqual(control.sends(9_000), []);
+  control.operators.reslotted('s', 101, 'again');
+  assert.deepEqual(control.sends(9_001), ['reslot s  101']);
+  assert.equal(control.table.heldTs(), 30);
+  control.operators.reslotted('s', 101, 'done');
+  assert.deepEqual(control.table.absent(), ['s#0-9', 's#10-65535']);
+  assert.equal(control.table.heldTs(), 30);
+  control.table.see('s', 50);
+  assert.equal(control.table.get('s'), undefined);
 });
 
 test('spec/01 §1.7: a node that is gone already is told at once, after the start', () => {

@@ -1,0 +1,47 @@
+/** How a running feed goes on: its checkpoint, and what follows when everything that was read is applied. */
+import type { Env } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import { barrierOn } from './barrier.ts';
+import { checkpointTs } from './checkpoint.ts';
+import { isLeaving, isPlacing, type MaintainerState } from './maintainer-state.ts';
+import { becomeClosing } from './saving.ts';
+
+type S = MaintainerState;
+
+/** The checkpoint is the newest known position that every span and the streams have passed. */
+export function advance(state: S, env: Env): readonly Effect[] {
+  const { table, watermarks, props } = state;
+  // What is held is read first: a span that ends between the two must not escape both (spec/01 §1.5 rule 4).
+  const heldTs = table.heldTs();
+  const barrierTs = state.phase.at === 'barrier' ? state.phase.resolved.ts : Infinity;
+  const busy = table.loads().keys();
+  const ts = checkpointTs({ heldTs, barrierTs, self: props.self, busy }, watermarks);
+  if (ts === null || state.checkpoint === null || !(isPlacing(state) || isLeaving(state)))
+    return [];
+  const reached = state.history.takeUpTo(ts);
+  if (reached !== undefined && reached.ts > state.checkpoint.ts) {
+    state.checkpoint = reached;
+    state.progressAtMs = env.now();
+    state.trouble = null;
+    table.commit(reached.ts);
+  }
+  const effects = barrierOn(state, ts, env);
+  if (state.phase.at === 'stopping' && isDrained(state))
+    return [...effects, ...becomeClosing(state, 'stopped', null)];
+  return isCaughtUp(state) ? [...effects, ...becomeClosing(state, 'finished', null)] : effects;
+}
+
+/** Every stream has ended, and what each has read is applied. */
+function isDrained({ nodes, operators, table, watermarks }: S): boolean {
+  if (table.absent().length > 0 || operators.size > 0) return false;
+  return [...nodes.values()].every(({ node, isStreaming, isSourceClosed, resolved }) => {
+    if (!isStreaming) return true;
+    const appliedTs = watermarks.get(node)?.checkpointTs ?? -1;
+    return isSourceClosed && resolved !== null && appliedTs >= resolved.ts;
+  });
+}
+
+function isCaughtUp({ checkpoint, facts, phase, props }: S): boolean {
+  if (!props.config.untilCaughtUp || phase.at !== 'running') return false;
+  return checkpoint !== null && facts !== null && checkpoint.ts >= facts.newest.ts;
+}

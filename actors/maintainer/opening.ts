@@ -1,0 +1,159 @@
+/** A maintainer's way from its start to running: the feed's slot, every node's word, the upstream, the groups of tables. */
+import { assert, unreachable } from '#src/base/assert.ts';
+import type { Failure, Outcome } from '#src/base/failure.ts';
+import type { Env } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import type { SinkAnswer } from '#src/ports/sink.ts';
+import type { SourceFacts } from '#src/protocol/maintainer.ts';
+import type { ManagerMessage } from '#src/protocol/manager.ts';
+import { collect } from '../placement/bootstrapper.ts';
+import { barrierOver, ddlDone, readGroups } from './barrier.ts';
+import {
+  callSink,
+  feedSlot,
+  toManager,
+  type MaintainerState,
+  type SinkCall,
+} from './maintainer-state.ts';
+import { bootstrapOn, takeServed } from './nodes.ts';
+import { place } from './placing.ts';
+import { becomeClosing, becomeFinishing, end, save, saved } from './saving.ts';
+
+type S = MaintainerState;
+
+type FeedRaised = Extract<SinkAnswer, { kind: 'FeedRaised' }>;
+
+/** The sink has answered one of the maintainer's own calls. */
+export function sinkAnswered(
+  state: S,
+  tag: SinkCall,
+  outcome: Outcome<SinkAnswer>,
+  env: Env,
+): readonly Effect[] {
+  if (!outcome.ok) return sinkFailed(state, tag, outcome.failure, env);
+  const answer = outcome.value;
+  switch (tag) {
+    case 'open':
+      if (state.phase.at !== 'opening') return [];
+      state.phase = { at: 'raising' };
+      return [callSink(state, { kind: 'RaiseFeed', ...feedSlot(state) }, 'raise')];
+    case 'raise':
+      assert(answer.kind === 'FeedRaised', 'answer to RaiseFeed');
+      return state.phase.at === 'raising' ? becomeGathering(state, answer, env) : [];
+    case 'groups':
+      assert(answer.kind === 'GroupsRead', 'answer to ReadGroups');
+      state.routing = { ...state.routing, groups: answer.groups };
+      return state.phase.at === 'grouping' ? becomeRunning(state, env) : barrierOver(state, env);
+    case 'save':
+      return saved(state, env);
+    case 'ddl':
+      return ddlDone(state);
+    default:
+      return unreachable(tag);
+  }
+}
+
+function sinkFailed(state: S, tag: SinkCall, failure: Failure, env: Env): readonly Effect[] {
+  if (tag === 'save') state.saving = null;
+  const { phase } = state;
+  // The end does not wait for a checkpoint that cannot be saved: the slots downstream have the truth. Only who says
+  // `finished` must have saved it; another maintainer will.
+  if (phase.at === 'finishing') {
+    if (tag !== 'save') return [];
+    return end(state, phase.as === 'finished' ? 'failed' : phase.as, phase.failure ?? failure);
+  }
+  // What may heal leaves everything running: the next maintainer adopts it.
+  return failure.retry === 'Never'
+    ? becomeClosing(state, 'failed', failure)
+    : becomeFinishing(state, 'failed', failure, env);
+}
+
+function becomeGathering(state: S, raised: FeedRaised, env: Env): readonly Effect[] {
+  const { checkpoint: stored, parts } = raised;
+  state.phase = { at: 'gathering' };
+  // The slots say how tables are divided; whoever serves them otherwise will be stopped.
+  for (const part of parts) state.table.see(part, stored?.position.ts ?? 0);
+  state.checkpoint = stored?.position ?? null;
+  state.storedTimeline = stored?.timeline ?? [];
+  state.savedTs = stored?.position.ts ?? -1;
+  state.isRaised = true;
+  return bootstrapOn(state, env);
+}
+
+/** Every node has answered: what runs is taken on; the upstream is checked when no stream runs anywhere. */
+export function gathered(state: S, env: Env): readonly Effect[] {
+  if (state.phase.at !== 'gathering') return [];
+  const [bootstrap, answers] = collect(state.bootstrap);
+  state.bootstrap = bootstrap;
+  if (answers === null) return [];
+  const facts = [...answers.values()].find(({ source }) => source !== null)?.source ?? null;
+  if (facts !== null) {
+    state.facts = facts;
+    state.checkpoint ??= facts.start;
+    return becomeGrouping(state);
+  }
+  state.phase = { at: 'checking' };
+  return checkOn(state, env);
+}
+
+/** Asks its own node to check the upstream, again until it is answered. */
+export function checkOn(state: S, env: Env): readonly Effect[] {
+  if (state.phase.at !== 'checking' || env.now() - state.askedAtMs < 1_000) return [];
+  state.askedAtMs = env.now();
+  const { checkpoint, storedTimeline: timeline, props } = state;
+  const startAt =
+    checkpoint === null
+      ? props.config.startAt
+      : ({ kind: 'position', position: checkpoint, timeline } as const);
+  return toManager(state.nodes.get(props.self), { kind: 'CheckSource', startAt });
+}
+
+/** Its own node has checked the upstream. */
+export function sourceChecked(state: S, facts: SourceFacts): readonly Effect[] {
+  if (state.phase.at !== 'checking') return [];
+  state.facts = facts;
+  state.checkpoint = facts.start;
+  return becomeGrouping(state);
+}
+
+function becomeGrouping(state: S): readonly Effect[] {
+  state.phase = { at: 'grouping' };
+  return [readGroups(state)];
+}
+
+/** The start position is stored (a restart begins there), what runs is taken on, then history flows. */
+function becomeRunning(state: S, env: Env): readonly Effect[] {
+  const { checkpoint } = state;
+  assert(checkpoint !== null, 'a start position');
+  state.phase = { at: 'running' };
+  state.progressAtMs = env.now();
+  state.history.push(checkpoint);
+  state.table.commit(checkpoint.ts);
+  const effects: Effect[] = [];
+  for (const { node, answer } of answersOf(state))
+    effects.push(...takeServed(state, node, answer, checkpoint.ts));
+  effects.push(...save(state, checkpoint, env), ...startSources(state), ...place(state, env));
+  return effects;
+}
+
+function answersOf(state: S): readonly {
+  readonly node: NonNullable<ReturnType<S['nodes']['get']>>;
+  readonly answer: Parameters<typeof takeServed>[2];
+}[] {
+  return [...state.bootstrap.nodes].flatMap(([name, { answer }]) => {
+    const node = state.nodes.get(name);
+    return answer === null || node === undefined || !node.isAdopted ? [] : [{ node, answer }];
+  });
+}
+
+/** Streams that do not run yet begin at the checkpoint: nothing that any span may still need lies before it. */
+export function startSources(state: S): readonly Effect[] {
+  const { checkpoint, facts, routing } = state;
+  if (checkpoint === null || facts === null) return [];
+  const message: ManagerMessage = { kind: 'StartSource', position: checkpoint, facts, routing };
+  return [...state.nodes.values()].flatMap((node) => {
+    if (!node.isAdopted || node.isStreaming) return [];
+    node.isStreaming = true;
+    return toManager(node, message);
+  });
+}
