@@ -8,6 +8,7 @@ import { peers } from './peers.ts';
 import { replicate } from './replicate.ts';
 import { sim } from './sim.ts';
 import { spawn } from './spawn.ts';
+import { unpack } from './unpack.ts';
 
 /** A bench: prints what a person reads unless `json`, and answers the figures. */
 type Bench = (options: { readonly json: boolean }) => Promise<object>;
@@ -22,6 +23,7 @@ const benches: Readonly<Record<string, Bench>> = {
   fence,
   spawn,
   sim,
+  unpack,
 };
 
 async function main(args: readonly string[]): Promise<number> {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { fail, failed, FailureError } from '#src/base/failure.ts';
 import { openBlackholeSink } from '#src/adapters/blackhole-sink/blackhole-sink.ts';
+import { openCpuPool } from '#src/adapters/cpu-pool/cpu-pool.ts';
 import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
 import { openLmdbEventStore } from '#src/adapters/lmdb-event-store/lmdb-event-store.ts';
 import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
@@ -150,7 +151,7 @@ export function openUpstream(
 ): UpstreamPort {
   return schemeOf(uri) === 'workload'
     ? openWorkloadUpstream({ uri, log })
-    : openMysqlUpstream({ uri, log });
+    : openMysqlUpstream({ uri, log, cpu: openCpuPool() });
 }
 
 /** The sink of a URI, by its scheme; FailureError CONFIG_INVALID when the URI is wrong. */

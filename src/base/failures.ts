@@ -122,6 +122,8 @@ export const failureCatalogue = {
     'A bug in Sluice. The part that broke was restarted; please report the stack in the log.',
   INTERNAL_BATCH_CORRUPT:
     'A batch of messages could not be decoded: a bug in Sluice, or damaged memory. Nothing of it is delivered.',
+  CPU_BUSY:
+    'All threads for CPU work are busy and their queue is full. Tried again, or done elsewhere.',
   INTERNAL_STOPPED: 'The part was asked to stop while the call was under way.',
 } as const;
 

@@ -3,8 +3,9 @@
  * lazy: packets are parsed only while a chunk is wanted, and the rest waits in the socket.
  */
 import { randomUUID } from 'node:crypto';
-import { fail, failure, FailureError, type Failure } from '../../base/failure.ts';
+import { fail, failure, FailureError, ok, type Failure } from '../../base/failure.ts';
 import type { Position, TimelineSegment } from '../../model/position.ts';
+import type { CpuPort } from '../../ports/cpu.ts';
 import type { Log } from '../../ports/log.ts';
 import type { UpstreamChunk } from '../../ports/upstream.ts';
 import type { Routing } from '../../model/start-at.ts';
@@ -39,6 +40,13 @@ const writeTimeoutSeconds = 3600;
 /** Bytes of log in one group from which views of packets are let go, as a multiple of the rows bound. */
 const logBytesFactor = 4;
 
+/** What a dump works with besides its connection. */
+export interface DumpTools {
+  readonly log: Log;
+  /** For large compressed transactions. */
+  readonly cpu: CpuPort;
+}
+
 interface Waiting {
   readonly resolve: (chunk: UpstreamChunk) => void;
   readonly reject: (error: FailureError) => void;
@@ -53,6 +61,8 @@ export class Dump {
   readonly #clock: LogClock;
   readonly #event = new LogEvent();
   readonly #spill = { rowBytes: blockBytesTarget, logBytes: blockBytesTarget * logBytesFactor };
+  /** Ends what is done for this dump elsewhere. */
+  readonly #closing = new AbortController();
   #waiting: Waiting | undefined;
   #greeted: (() => void) | undefined;
   #byteCountMax = 1 << 20;
@@ -63,7 +73,7 @@ export class Dump {
     parts: {
       readonly connection: ServerConnection;
       readonly times: Pick<UpstreamUri, 'heartbeatMs' | 'timeoutMs'>;
-      readonly log: Log;
+      readonly tools: DumpTools;
     },
     facts: ServerFacts,
     start: DumpStart,
@@ -79,14 +89,22 @@ export class Dump {
       router: new Router(start.routing),
       spill: this.#spill,
       explicitDefaultsInOptions: logsExplicitDefaults(facts),
-      log: parts.log,
+      log: parts.tools.log,
     });
     this.#stream = new DumpStream(parts.connection.takeOver(), parts.times, () => this.#pump());
-    this.#reader = new LogReader(this.#stream.framing);
+    const { cpu } = parts.tools;
+    this.#reader = new LogReader(this.#stream.framing, {
+      unpack: async (packed, unpackedByteCount) => {
+        const request = { kind: 'UnpackTransaction', packed, unpackedByteCount } as const;
+        const outcome = await cpu.call(request, this.#closing.signal);
+        return outcome.ok ? ok(outcome.value.bytes) : outcome;
+      },
+      onUnpacked: () => this.#pump(),
+    });
   }
 
   /** Connects and starts a dump behind `start.position`; settles when the server has accepted the command. */
-  static async open(uri: UpstreamUri, start: DumpStart, log: Log): Promise<Dump> {
+  static async open(uri: UpstreamUri, start: DumpStart, tools: DumpTools): Promise<Dump> {
     const connection = await ServerConnection.open(uri);
     try {
       const facts = await readServerFacts(connection);
@@ -96,7 +114,7 @@ export class Dump {
         start: start.position,
         heartbeatMs: uri.heartbeatMs,
       });
-      const dump = new Dump({ connection, times: uri, log }, facts, start);
+      const dump = new Dump({ connection, times: uri, tools }, facts, start);
       try {
         await dump.#register(serverId);
         await dump.#start(
@@ -138,6 +156,7 @@ export class Dump {
   /** Ends the dump at once; a waiting `next` is rejected. */
   close(): void {
     this.#stream.close();
+    this.#closing.abort();
     this.#failure ??= failure('INTERNAL_STOPPED', 'the stream was closed');
     this.#reject(this.#failure);
   }
@@ -235,6 +254,7 @@ export class Dump {
   }
 
   #endOfStream(): Failure | undefined {
+    if (this.#reader.isUnpacking) return undefined;
     const { end } = this.#reader;
     if (end?.kind === 'error') return failureOfServerError(end.error.number, end.error.message);
     if (end?.kind === 'end') {
@@ -246,7 +266,9 @@ export class Dump {
   }
 
   #regulate(): void {
-    this.#stream.want(this.#waiting !== undefined, this.#byteCountMax);
+    // While a transaction is unpacked elsewhere nobody takes what comes.
+    const wanted = this.#waiting !== undefined && !this.#reader.isUnpacking;
+    this.#stream.want(wanted, this.#byteCountMax);
   }
 
   /** Runs a step; a failure in it ends the dump and gets the place in the log. */

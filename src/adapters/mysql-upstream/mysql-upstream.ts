@@ -1,4 +1,5 @@
 import { fail, failed, failure, ok, type Outcome } from '../../base/failure.ts';
+import type { CpuPort } from '../../ports/cpu.ts';
 import type { Log } from '../../ports/log.ts';
 import type { UpstreamAnswer, UpstreamPort, UpstreamRequest } from '../../ports/upstream.ts';
 import { Dump } from './dump.ts';
@@ -14,6 +15,8 @@ export interface MysqlUpstreamOptions {
    */
   readonly uri: string;
   readonly log: Log;
+  /** For what may take a while; closed with the upstream. */
+  readonly cpu: CpuPort;
 }
 
 /**
@@ -22,7 +25,7 @@ export interface MysqlUpstreamOptions {
  */
 export function openMysqlUpstream(options: MysqlUpstreamOptions): UpstreamPort {
   const uri = parseUpstreamUri(options.uri);
-  const { log } = options;
+  const { log, cpu } = options;
   let dump: Dump | undefined;
   let closed = false;
   const closeDump = (): void => {
@@ -36,7 +39,7 @@ export function openMysqlUpstream(options: MysqlUpstreamOptions): UpstreamPort {
         return checkUpstream(uri, request.startAt, log);
       case 'Open': {
         closeDump();
-        const opened = await Dump.open(uri, request, log);
+        const opened = await Dump.open(uri, request, { log, cpu });
         if (closed) opened.close();
         else dump = opened;
         return { kind: 'Opened' };
@@ -64,6 +67,7 @@ export function openMysqlUpstream(options: MysqlUpstreamOptions): UpstreamPort {
     async close() {
       closed = true;
       closeDump();
+      await cpu.close();
     },
   };
 }

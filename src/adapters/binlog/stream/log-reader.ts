@@ -3,13 +3,17 @@
  * only when it needs one, so whatever is not read stays with the framing and back-pressure works.
  */
 import { crc32 } from 'node:zlib';
-import { fail } from '../../../base/failure.ts';
+import { fail, FailureError, type Outcome } from '../../../base/failure.ts';
 import { eventType } from './event-type.ts';
 import { readFormatDescription, type FormatDescription } from './format-description.ts';
 import { eventHeaderBytes, type LogEvent } from './log-event.ts';
 import type { PacketFraming } from './packet-framing.ts';
 import { readServerError, type ServerError } from './server-error.ts';
-import { unpackTransactionPayload } from './transaction-payload.ts';
+import {
+  readTransactionPayload,
+  unpackZstd,
+  type TransactionPayload,
+} from './transaction-payload.ts';
 
 /** Largest event, joined or unpacked: the server's own limit of max_allowed_packet, with room for headers. */
 export const eventBytesMax = 2 ** 30 + 2 ** 16;
@@ -25,12 +29,34 @@ export type DumpEnd =
   | { readonly kind: 'error'; readonly error: ServerError }
   | { readonly kind: 'end' };
 
+/**
+ * From so many unpacked bytes on, a transaction is unpacked elsewhere: below, the way there and back costs the reader's thread
+ * as much as the work (`npm run bench -- unpack`).
+ */
+export const elsewhereBytesMin = 256 * 1024;
+
+/** Another thread that unpacks large transactions. */
+export interface UnpackElsewhere {
+  /** Starts the work; the bytes of `packed` stay as they are. */
+  readonly unpack: (packed: Uint8Array, unpackedByteCount: number) => Promise<Outcome<Uint8Array>>;
+  /** Called when {@link LogReader.next} can go on. */
+  readonly onUnpacked: () => void;
+}
+
+interface Unpacking {
+  readonly payload: TransactionPayload;
+  outcome?: Outcome<Uint8Array>;
+}
+
 /** Reads events from a framing; after `end` is set no more come. */
 export class LogReader {
   readonly #framing: PacketFraming;
   /** Undefined until the first format description. */
   #checksumBytes: 0 | 4 | undefined;
   #format: FormatDescription | undefined;
+  readonly #elsewhere: UnpackElsewhere | undefined;
+  /** A transaction that is being unpacked elsewhere, until `next` has looked at what became of it. */
+  #unpacking: Unpacking | undefined;
   #payload: Uint8Array | undefined;
   #payloadAt = 0;
   /** End of the file part that the payload came from: events inside have no offsets. */
@@ -39,8 +65,9 @@ export class LogReader {
   byteCount = 0;
   end: DumpEnd | undefined;
 
-  constructor(framing: PacketFraming) {
+  constructor(framing: PacketFraming, elsewhere?: UnpackElsewhere) {
     this.#framing = framing;
+    this.#elsewhere = elsewhere;
   }
 
   /** The format in force; undefined before the first FORMAT_DESCRIPTION. */
@@ -53,6 +80,11 @@ export class LogReader {
     return this.#payload !== undefined;
   }
 
+  /** True while a transaction is being unpacked elsewhere: what follows is not read before it, the dump has not ended. */
+  get isUnpacking(): boolean {
+    return this.#unpacking !== undefined && this.#unpacking.outcome === undefined;
+  }
+
   /** End offset of the compressed transaction that the current event came from; 0 when it came from none. */
   get payloadEndOffset(): number {
     return this.#payloadEndOffset;
@@ -61,6 +93,7 @@ export class LogReader {
   /** Fills `event` with the next event; false when more bytes are needed or the dump has ended. */
   next(event: LogEvent): boolean {
     for (;;) {
+      if (this.#unpacking !== undefined && !this.#takeUnpacked(this.#unpacking)) return false;
       if (this.#payload !== undefined) {
         if (this.#nextOfPayload(event, this.#payload)) return true;
         continue;
@@ -73,10 +106,37 @@ export class LogReader {
       if (!this.#openPacket(packet)) return false;
       this.#readEvent(event, packet);
       if (event.type !== eventType.transactionPayload) return true;
-      this.#payload = unpackTransactionPayload(event.body(), eventBytesMax);
-      this.#payloadAt = 0;
       this.#payloadEndOffset = event.endOffset;
+      this.#unpack(readTransactionPayload(event.body(), eventBytesMax));
     }
+  }
+
+  #unpack(payload: TransactionPayload): void {
+    const { bytes, unpackedByteCount } = payload;
+    this.#payloadAt = 0;
+    if (unpackedByteCount === null) this.#payload = bytes;
+    else if (this.#elsewhere === undefined || unpackedByteCount < elsewhereBytesMin)
+      this.#payload = unpackZstd(bytes, unpackedByteCount);
+    else {
+      const { unpack, onUnpacked } = this.#elsewhere;
+      const unpacking: Unpacking = { payload };
+      this.#unpacking = unpacking;
+      void unpack(bytes, unpackedByteCount).then((outcome) => {
+        unpacking.outcome = outcome;
+        onUnpacked();
+      });
+    }
+  }
+
+  /** False while the work elsewhere goes on. */
+  #takeUnpacked({ payload, outcome }: Unpacking): boolean {
+    if (outcome === undefined) return false;
+    this.#unpacking = undefined;
+    if (outcome.ok) this.#payload = outcome.value;
+    else if (outcome.failure.code === 'SOURCE_CORRUPT') throw new FailureError(outcome.failure);
+    // Whatever kept the others from it: here it can be done.
+    else this.#payload = unpackZstd(payload.bytes, payload.unpackedByteCount ?? 0);
+    return true;
   }
 
   #openPacket(packet: Uint8Array): boolean {

@@ -4,6 +4,7 @@ import { readFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { openCpuPool } from '#src/adapters/cpu-pool/cpu-pool.ts';
 import { openMysqlUpstream } from '#src/adapters/mysql-upstream/mysql-upstream.ts';
 import { mariadbExtrasMissing, obtainMariadbExtras } from '#test/servers/mariadb-extras.ts';
 import { startMariadb } from '#test/servers/mariadb.ts';
@@ -29,6 +30,7 @@ test(
     const port = openMysqlUpstream({
       uri: server.uri({ 'heartbeat-ms': '200' }),
       log: () => undefined,
+      cpu: openCpuPool(),
     });
     try {
       await server.script(

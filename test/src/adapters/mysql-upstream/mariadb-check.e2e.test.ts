@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { Failure } from '#src/base/failure.ts';
 import type { FailureCode } from '#src/base/failures.ts';
+import { openCpuPool } from '#src/adapters/cpu-pool/cpu-pool.ts';
 import { openMysqlUpstream } from '#src/adapters/mysql-upstream/mysql-upstream.ts';
 import type { UpstreamPort } from '#src/ports/upstream.ts';
 import type { StartAt } from '#src/model/start-at.ts';
@@ -17,7 +18,7 @@ const ports: UpstreamPort[] = [];
 const now: StartAt = { kind: 'now' };
 
 function upstream(uri = server.uri({ 'heartbeat-ms': '100' })): UpstreamPort {
-  const port = openMysqlUpstream({ uri, log: () => undefined });
+  const port = openMysqlUpstream({ uri, log: () => undefined, cpu: openCpuPool() });
   ports.push(port);
   return port;
 }

@@ -2,6 +2,7 @@
 // that cuts and corrupts it, and must always give the same history.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { openCpuPool } from '#src/adapters/cpu-pool/cpu-pool.ts';
 import { openMysqlUpstream } from '#src/adapters/mysql-upstream/mysql-upstream.ts';
 import type { Position } from '#src/model/position.ts';
 import type { UpstreamChunk, UpstreamPort } from '#src/ports/upstream.ts';
@@ -26,6 +27,7 @@ function upstream(port = server.port, parameters = ''): UpstreamPort {
   const opened = openMysqlUpstream({
     uri: `mysql://root@127.0.0.1:${port}/?heartbeat-ms=200${parameters}`,
     log: (_level, event) => logged.push(event),
+    cpu: openCpuPool(),
   });
   ports.push(opened);
   return opened;

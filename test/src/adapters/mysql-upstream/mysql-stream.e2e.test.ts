@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { GtidSet } from '#src/adapters/binlog/stream/gtid-set.ts';
+import { openCpuPool } from '#src/adapters/cpu-pool/cpu-pool.ts';
 import { openMysqlUpstream } from '#src/adapters/mysql-upstream/mysql-upstream.ts';
 import type { Position } from '#src/model/position.ts';
 import type { UpstreamChecked, UpstreamChunk, UpstreamPort } from '#src/ports/upstream.ts';
@@ -19,10 +20,14 @@ describe('MySQL', { skip: await mysqlMissing() }, () => {
     const opened = openMysqlUpstream({
       uri: `mysql://root@127.0.0.1:${port}/?heartbeat-ms=200`,
       log: () => undefined,
+      cpu: openCpuPool(),
     });
     ports.push(opened);
     return opened;
   };
+
+  const manyRows = `INSERT INTO a.u WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
+    SELECT /*+ SET_VAR(cte_max_recursion_depth = 10000) */ 10000 + i, SHA2(i, 256) FROM n`;
 
   before(async () => {
     server = await startMysql();
@@ -42,6 +47,8 @@ describe('MySQL', { skip: await mysqlMissing() }, () => {
       await session.query(`INSERT INTO a.t VALUES (${i}, 'x', '{"k": [1, 2, ${i}]}')`);
       await session.query(`INSERT INTO a.u VALUES (${i}, 'y')`);
       await session.query(`UPDATE a.t SET v = REPEAT('z', 90) WHERE id <= ${i}`);
+      // Large enough to be unpacked on a thread of the pool.
+      if (i === 10) await session.query(manyRows);
       await session.query('COMMIT');
       if (i % 8 === 3) await session.query('FLUSH BINARY LOGS');
       if (i === 11) await session.query('SET SESSION binlog_transaction_compression = OFF');
@@ -233,7 +240,7 @@ describe('MySQL', { skip: await mysqlMissing() }, () => {
     );
     const asUser = (): UpstreamPort => {
       const uri = server.uri({ 'heartbeat-ms': '200' }).replace('root@', 'role_user@');
-      const port = openMysqlUpstream({ uri, log: () => undefined });
+      const port = openMysqlUpstream({ uri, log: () => undefined, cpu: openCpuPool() });
       ports.push(port);
       return port;
     };
