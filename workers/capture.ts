@@ -89,6 +89,11 @@ export class Capture {
     return this.#system.workThreads;
   }
 
+  /** Whether it is a node of its cluster now: its session stands, or it needs none. */
+  get hasClaim(): boolean {
+    return this.#system.gate.hasClaim();
+  }
+
   get log(): Log {
     return this.#system.log;
   }

@@ -113,6 +113,13 @@ export class Gate {
     };
   }
 
+  /** Whether this process has a claim now: nothing fenced it whole, and its session stands if it needs one. */
+  hasClaim(): boolean {
+    const until = Atomics.load(this.words.deadline, 0);
+    if (until !== noDeadline && process.hrtime.bigint() >= until) return false;
+    return !this.isShut(0);
+  }
+
   /** Whether `life` may submit now (FENCE §2.1); to be asked immediately before the bytes go to the socket. */
   mayWrite(life: GateLife): boolean {
     const { fences, suspended, deadline } = this.words;

@@ -3,16 +3,16 @@
  */
 import { createHash } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { failure, type Failure } from '#src/base/failure.ts';
 import { compileTableFilter } from '#src/model/table-filter.ts';
 import type { StartAt } from '#src/model/start-at.ts';
 import { blankStatus, type ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import { Capture } from './capture.ts';
 import { checkUris } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
-import { workThreadCountMax } from './shared-memory.ts';
+import { defaultWorkThreadCount } from './shared-memory.ts';
+import { overFailure } from './tree-over.ts';
 
 /** What to replicate, and how. URIs as DESIGN §17. */
 export interface ReplicationOptions {
@@ -69,9 +69,7 @@ export class Replication {
     const ended = Promise.withResolvers<ChangefeedStatus>();
     const capture = await Capture.start({
       settings: settingsOf(options),
-      workThreadCount:
-        options.workThreadCount ??
-        Math.min(workThreadCountMax, Math.max(1, availableParallelism() - 1)),
+      workThreadCount: options.workThreadCount ?? defaultWorkThreadCount(),
       onStatus: (status) => {
         last = status;
         options.onStatus?.(status);
@@ -124,15 +122,4 @@ function defaultId(upstreamUri: string): string {
   const address = upstreamUri.replace(/\/\/[^@/?]*@/, '//').replace(/\?.*$/, '');
   const socket = /[?&]socket=([^&]*)/.exec(upstreamUri)?.[1] ?? '';
   return `replicate-${createHash('sha256').update(`${address} ${socket}`).digest('hex').slice(0, 12)}`;
-}
-
-function overFailure(over: {
-  readonly kind: string;
-  readonly reason?: string;
-  readonly offender?: string;
-}): Failure {
-  return failure(
-    'INTERNAL_FAULT',
-    `the supervision tree gave up: ${over.offender ?? ''}: ${over.reason ?? over.kind}`,
-  );
 }

@@ -2,6 +2,7 @@
  * The layout of the one memory that all threads of a capture share (DESIGN §4). Words only ever rise unless said otherwise;
  * every access is atomic except the shell's read of `fences`, which may lag a store by the time a cache line travels.
  */
+import { availableParallelism } from 'node:os';
 
 /** Gates of a plan; a system whose plan has more is refused at its start. */
 export const gateCountMax = 8;
@@ -11,6 +12,11 @@ export const threadCountMax = 128;
 
 /** Work threads that may be asked for: room for those that plans name stays. */
 export const workThreadCountMax = threadCountMax - 8;
+
+/** Work threads when nobody says how many: one core is left for main, ingest and the database's packets. */
+export function defaultWorkThreadCount(): number {
+  return Math.min(workThreadCountMax, Math.max(1, availableParallelism() - 1));
+}
 
 /** How `deadline` says that no session bounds this process (one process without a cluster). */
 export const noDeadline = 0n;

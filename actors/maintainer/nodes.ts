@@ -18,6 +18,7 @@ import { answered, askAgain, due, setNodes } from '../placement/bootstrapper.ts'
 import {
   addTotals,
   isLeaving,
+  isPlacing,
   noTotals,
   toManager,
   type MaintainerState,
@@ -198,9 +199,12 @@ export function heartbeat(state: S, message: ManagerHeartbeat, env: Env): readon
     if (node.node === state.props.self) state.history.push(resolved);
   }
   const effects: Effect[] = [];
+  // Until its answer is in the table, what a manager says of its spans is left for it to say again.
+  const isKnown = isPlacing(state) || isLeaving(state);
   const seenTs = state.checkpoint?.ts ?? 0;
   for (const span of message.seen) state.table.see(span, seenTs);
-  for (const report of message.spans) effects.push(...spanReported(state, node, report, env));
+  if (isKnown)
+    for (const report of message.spans) effects.push(...spanReported(state, node, report, env));
   if (message.ddl !== null) node.held = message.ddl;
   const { failure } = message;
   // A manager that can be made anew has ended already; a position that must be found anew needs a new beginning of all.
@@ -209,8 +213,8 @@ export function heartbeat(state: S, message: ManagerHeartbeat, env: Env): readon
   else if (failure !== null) effects.push(...becomeClosing(state, 'failed', failure));
   else if (node.node === state.props.self) state.sourceTrouble = message.trouble;
   const { beat } = message;
-  if (message.seen.length > 0 || message.spans.length > 0 || message.isClosed)
-    effects.push(...toManager(node, { kind: 'HeartbeatTaken', beat }));
+  const isToTake = message.seen.length > 0 || message.spans.length > 0 || message.isClosed;
+  if (isToTake && isKnown) effects.push(...toManager(node, { kind: 'HeartbeatTaken', beat }));
   return effects;
 }
 

@@ -255,6 +255,30 @@ test('what runs is adopted under its tokens; of two claims the higher token stay
   );
 });
 
+test('P2: what ends between its adoption and the first placing is not taken before the table knows of it', () => {
+  const one = new Told();
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('raise', {
+    kind: 'FeedRaised',
+    checkpoint: { version: 1, position: at(10), timeline: [] },
+  });
+  one.bootstrap('a');
+  one.adopt('a', [['s', 7]], true);
+  const spans: SpanReport[] = [
+    { span: 's', token: 7, is: 'stopped', checkpointTs: 12, failure: null },
+  ];
+  // The manager tells it again until it is taken, and counts the span till then.
+  assert.deepEqual(one.beat('a', 12, { spans, resolvedTs: 40 }), []);
+  one.groups();
+  assert.equal(one.state.table.get('s')!.state, 'replicating');
+  assert.deepEqual(one.beat('a', 12, { spans, resolvedTs: 40 }), [
+    'dm-a HeartbeatTaken',
+    'dm-a ScheduleDispatcher',
+  ]);
+  one.beat('a', 40);
+  assert.equal(one.checkpoint, 10);
+});
+
 test('the checkpoint is the lowest of all that are required, and a new span begins at it', () => {
   const one = Told.running();
   one.beat('a', 15, { resolvedTs: 20 });
