@@ -261,6 +261,7 @@ test('P2: what ends between its adoption and the first placing is not taken befo
   one.sink('raise', {
     kind: 'FeedRaised',
     checkpoint: { version: 1, position: at(10), timeline: [] },
+    parts: [],
   });
   one.bootstrap('a');
   one.adopt('a', [['s', 7]], true);
