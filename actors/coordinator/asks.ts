@@ -4,9 +4,9 @@ import { failed, failure as failureOf, ok, type Failure } from '#src/base/failur
 import type { FailureCode } from '#src/base/failures.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import { addressOf, type Ref } from '#src/kernel/ref.ts';
 import { changefeedInfoKey, changefeedStatusKey, isKeyPart } from '#src/model/coordination-key.ts';
 import { partCountMax } from '#src/model/span.ts';
-import type { KeyValue } from '#src/ports/coordination.ts';
 import { resign } from '#src/ports/ownership.ts';
 import { newRecord } from '#src/protocol/changefeed-record.ts';
 import type { ChangefeedConfig } from '#src/protocol/changefeed.ts';
@@ -19,8 +19,10 @@ import type {
 } from '#src/protocol/coordinator.ts';
 import type { TableRequest } from '#src/protocol/maintainer.ts';
 import {
+  absentEntry,
   answer,
   callStore,
+  highestEpoch,
   newFeed,
   shouldRun,
   shownStatus,
@@ -41,12 +43,10 @@ const feedCountMax = 5_000;
 /** Takes an ask on. */
 export function takeAsk(state: S, ask: Ask, env: Env): readonly Effect[] {
   const { from } = env;
-  const key = `${from.node ?? ''} ${from.path} ${from.incarnation} ${ask.requestId}`;
+  const key = askKey(ask, from);
   if (state.asked.has(key)) return [];
   if (state.phase !== 'running') {
-    const isKnown = state.waiting.some(
-      (other) => other.message.requestId === ask.requestId && other.from.path === from.path,
-    );
+    const isKnown = state.waiting.some((other) => askKey(other.message, other.from) === key);
     if (!isKnown && state.waiting.length < askedCountMax)
       state.waiting.push({ message: ask, from });
     return [];
@@ -61,11 +61,16 @@ export function takeAsk(state: S, ask: Ask, env: Env): readonly Effect[] {
   return perform(state, ask.request, { to: from, requestId: ask.requestId }, env);
 }
 
+/** Numbers are the asker's own. */
+function askKey({ requestId }: Ask, from: Ref): string {
+  return `${addressOf(from)} ${from.incarnation} ${requestId}`;
+}
+
 function perform(state: S, request: CoordinatorRequest, asker: Asker, env: Env): readonly Effect[] {
   switch (request.kind) {
     case 'CreateChangefeed':
       if (state.feeds.has(request.config.id))
-        return no(asker, 'CHANGEFEED_EXISTS', `the changefeed ${request.config.id} exists`);
+        return exists(state.feeds.get(request.config.id)!, request, asker);
       return create(state, request.config, request.createdMs, asker, env);
     case 'StartChangefeed':
       return start(state, request, asker, env);
@@ -124,7 +129,7 @@ function performOn(
       const { state: now } = feed.record;
       if (now === 'stopped') return yes(asker, { kind: 'Done' });
       if (!shouldRun(feed)) return notNow(asker, feed, 'normal or warning');
-      return write(state, feed, { state: 'stopped' }, { do: 'stop', removed: false }, asker);
+      return write(state, feed, { state: 'stopped' }, { do: 'stop' }, asker);
     }
     case 'ResumeChangefeed':
       if (shouldRun(feed)) return yes(asker, { kind: 'Done' });
@@ -132,7 +137,7 @@ function performOn(
         return notNow(asker, feed, 'stopped, failed or finished');
       return run(state, feed, {}, asker, env);
     case 'RemoveChangefeed':
-      return write(state, feed, { state: 'removed' }, { do: 'stop', removed: true }, asker);
+      return write(state, feed, { state: 'removed' }, { do: 'stop' }, asker);
     case 'MoveChangefeed':
       return moveFeed(state, feed, request.node, asker);
     case 'MoveTable':
@@ -167,7 +172,7 @@ function table(
   asker: Asker,
   env: Env,
 ): readonly Effect[] {
-  if (feed.node === null || !shouldRun(feed)) return notNow(asker, feed, 'normal');
+  if (feed.placed === null || !shouldRun(feed)) return notNow(asker, feed, 'normal');
   return askTable(state, feed, request, asker, env);
 }
 
@@ -188,18 +193,30 @@ function create(
   if (state.feeds.size >= feedCountMax)
     return no(asker, 'CHANGEFEED_STATE', `more than ${feedCountMax} changefeeds`);
   const { clusterId } = state.props;
-  const record = newRecord(config, createdMs);
+  const record = newRecord(config, createdMs, highestEpoch(state));
   const entries = {
     info: absentEntry(changefeedInfoKey(clusterId, id)),
     status: absentEntry(changefeedStatusKey(clusterId, id)),
   };
   const feed = newFeed(id, record, entries, env.now());
   state.feeds.set(id, feed);
-  return write(state, feed, {}, { do: 'nothing' }, asker);
+  return write(state, feed, { isCreated: true }, { do: 'nothing' }, asker);
 }
 
-function absentEntry(key: string): KeyValue {
-  return { key, value: null, revision: 0, createRevision: 0, lease: '' };
+/** A creation that another coordinator has done, whose answer was lost, is asked for again by the same words. */
+function exists(
+  feed: Feed,
+  request: { readonly config: ChangefeedConfig; readonly createdMs: number },
+  asker: Asker,
+): readonly Effect[] {
+  const { config, createdMs } = feed.record;
+  const isSame =
+    feed.entry.revision > 0 &&
+    createdMs === request.createdMs &&
+    JSON.stringify(config) === JSON.stringify(request.config);
+  return isSame
+    ? yes(asker, { kind: 'Done' })
+    : no(asker, 'CHANGEFEED_EXISTS', `the changefeed ${feed.id} exists`);
 }
 
 /** Creates it, or gives it this configuration and lets it run: what a process for one changefeed begins with. */
@@ -215,10 +232,9 @@ function start(
   if (feed.record.state === 'removed') return notNow(asker, feed, 'any but removed');
   const isSame = JSON.stringify(feed.record.config) === JSON.stringify(config);
   if (isSame && shouldRun(feed)) return yes(asker, { kind: 'Done' });
-  const isPlaced = feed.node !== null || state.operators.get(feed.id) !== undefined;
+  const isPlaced = feed.placed !== null || !state.operators.isFree(feed.id);
   // What runs under the old configuration ends first; it is placed again as it should run.
-  if (shouldRun(feed) && isPlaced)
-    return write(state, feed, { config }, { do: 'stop', removed: false }, asker);
+  if (shouldRun(feed) && isPlaced) return write(state, feed, { config }, { do: 'stop' }, asker);
   return run(state, feed, { config }, asker, env);
 }
 
@@ -251,12 +267,12 @@ function update(
 
 function moveFeed(state: S, feed: Feed, node: string, asker: Asker): readonly Effect[] {
   if (!state.nodes.includes(node)) return no(asker, 'CAPTURE_UNKNOWN', `no node ${node}`);
-  const { node: from } = feed;
-  if (from === node) return yes(asker, { kind: 'Done' });
-  if (from === null || !state.operators.isFree(feed.id))
+  const { placed: from } = feed;
+  if (from === null || !shouldRun(feed) || !state.operators.isFree(feed.id))
     return notNow(asker, feed, 'normal, and at rest');
+  if (from.node === node) return yes(asker, { kind: 'Done' });
   state.operators.reserve(feed.id);
-  const move = { do: 'move', node, from: { node: from, epoch: feed.record.epoch } } as const;
+  const move = { do: 'move', node, from } as const;
   return write(state, feed, { epochAbove: feed.epochMin }, move, asker);
 }
 
@@ -273,7 +289,8 @@ function withFeed(
 function viewOf(feed: Feed): ChangefeedView {
   const { endpoints: _, ...config } = feed.record.config;
   const { epoch, createdMs } = feed.record;
-  return { status: shownStatus(feed), config, epoch, maintainer: feed.node, createdMs };
+  const maintainer = feed.placed?.node ?? null;
+  return { status: shownStatus(feed), config, epoch, maintainer, createdMs };
 }
 
 function captures(state: S): readonly CaptureView[] {
@@ -282,7 +299,7 @@ function captures(state: S): readonly CaptureView[] {
     id,
     isCoordinator: id === state.props.self,
     isDraining: state.drain.node === id,
-    maintainerCount: feeds.filter(({ node }) => node === id).length,
+    maintainerCount: feeds.filter(({ placed }) => placed?.node === id).length,
     spanCount: feeds
       .flatMap(({ status }) => status.placement)
       .filter(({ node }) => node === id)

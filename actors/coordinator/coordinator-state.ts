@@ -20,8 +20,10 @@ import type {
   MaintainerReport,
 } from '#src/protocol/coordinator.ts';
 import type { MaintainerManagerMessage } from '#src/protocol/maintainer-manager.ts';
+import { changefeedEpochKey } from '#src/model/coordination-key.ts';
 import { mainRef, places } from '#src/protocol/nodes.ts';
 import { newBootstrapper, setNodes, type Bootstrapper } from '../placement/bootstrapper.ts';
+import type { Placed } from './feed-operator.ts';
 import { FeedOperators } from './feed-operators.ts';
 import { newHealth, type FeedHealth } from './feed-health.ts';
 import type { FeedWrite } from './feed-writes.ts';
@@ -48,6 +50,7 @@ export type CoordinatorOwn =
     }
   | { readonly kind: 'ReportAnswered' }
   | { readonly kind: 'WriteDue'; readonly id: string }
+  | { readonly kind: 'ReadDue'; readonly id: string }
   | { readonly kind: 'LoadDue' }
   | { readonly kind: 'TickDue' };
 
@@ -67,13 +70,14 @@ export interface Feed {
   /** The info key as it stands: what the next write is conditioned on. */
   entry: KeyValue;
   statusEntry: KeyValue;
-  /** Node of its maintainer; null when it has none. */
-  node: string | null;
+  /** Its maintainer; null when it has none. Its epoch may be below the stored one: not every attempt leads to another. */
+  placed: Placed | null;
   isBootstrapped: boolean;
   status: ChangefeedStatus;
   health: FeedHealth;
-  /** It is not placed before. */
+  /** It is not placed before, nor closed from here again. */
   retryAtMs: number;
+  closeAtMs: number;
   /** The next epoch must be above this: what the downstream's slots showed. */
   epochMin: number;
   /** The state that was told last. */
@@ -88,10 +92,13 @@ export interface CoordinatorState {
   readonly props: CoordinatorProps;
   phase: 'loading' | 'gathering' | 'running';
   nodes: readonly string[];
-  /** Monotonic time of each node's last word. */
+  /** Monotonic time of each node's last word, and which life of its manager has answered last. */
   readonly heardAtMs: Map<string, number>;
+  readonly managerLives: Map<string, number>;
   bootstrap: Bootstrapper<readonly MaintainerReport[]>;
   readonly feeds: Map<string, Feed>;
+  /** The key that holds the highest epoch of those that were deleted. */
+  epochEntry: KeyValue;
   readonly operators: FeedOperators;
   /** Writes of each changefeed, one under way at a time. */
   readonly writes: Map<string, FeedWrite[]>;
@@ -115,8 +122,10 @@ export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
     phase: 'loading',
     nodes: props.nodes,
     heardAtMs: new Map(),
+    managerLives: new Map(),
     bootstrap: setNodes(newBootstrapper<readonly MaintainerReport[]>(), props.nodes),
     feeds: new Map(),
+    epochEntry: absentEntry(changefeedEpochKey(props.clusterId)),
     operators: new FeedOperators(),
     writes: new Map(),
     drain: { number: 0, node: null },
@@ -142,11 +151,12 @@ export function newFeed(
     record,
     entry: entries.info,
     statusEntry: entries.status,
-    node: null,
+    placed: null,
     isBootstrapped: false,
     status: blankStatus(id),
     health: newHealth(nowMs),
     retryAtMs: -Infinity,
+    closeAtMs: -Infinity,
     epochMin: 0,
     toldState: null,
     savedTs: -1,
@@ -155,18 +165,40 @@ export function newFeed(
   };
 }
 
+/** A key that is not there. */
+export function absentEntry(key: string): KeyValue {
+  return { key, value: null, revision: 0, createRevision: 0, lease: '' };
+}
+
+/** The highest epoch of all changefeeds that were deleted; a new one begins above it. */
+export function highestEpoch(state: CoordinatorState): number {
+  const epoch = Number(state.epochEntry.value ?? 0);
+  return Number.isSafeInteger(epoch) ? epoch : 0;
+}
+
+/** True of a changefeed whose maintainer is meant to run. */
+export function isRunning({ state }: ChangefeedRecord): boolean {
+  return state === 'normal' || state === 'warning';
+}
+
 /** True while its maintainer is meant to run. */
 export function shouldRun(feed: Feed): boolean {
-  return feed.record.state === 'normal' || feed.record.state === 'warning';
+  return isRunning(feed.record);
+}
+
+/** It has no maintainer. */
+export function becomeAbsent(feed: Feed): void {
+  feed.placed = null;
+  feed.isBootstrapped = false;
 }
 
 /** What people see of it now. */
 export function shownStatus(feed: Feed): ChangefeedStatus {
-  const { record, status, node } = feed;
+  const { record, status, placed } = feed;
   // What is to stop, stops at its own pace: until it has, it is not stopped.
-  if (node !== null && (record.state === 'stopped' || record.state === 'removed'))
+  if (placed !== null && (record.state === 'stopped' || record.state === 'removed'))
     return { ...status, state: 'normal', stage: 'stopping' };
-  const isWorking = node !== null && shouldRun(feed);
+  const isWorking = placed !== null && shouldRun(feed);
   const failure = record.failure ?? (isWorking ? status.failure : null);
   if (record.state !== 'normal') return { ...status, state: record.state, failure };
   // Stored as normal says that it should run; that it does, only its maintainer can say.

@@ -9,23 +9,25 @@
  * operator per changefeed; a stale maintainer stops before another starts (F13); every ask is answered once.
  */
 import { unreachable } from '#src/base/assert.ts';
-import type { Outcome } from '#src/base/failure.ts';
+import { failure as failureOf, type Failure, type Outcome } from '#src/base/failure.ts';
 import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import {
-  changefeedPrefix,
+  changefeedInfoKey,
+  changefeedListPrefix,
   changefeedStatusKey,
   readCoordinationKey,
 } from '#src/model/coordination-key.ts';
-import type { CoordinationAnswer, KeyValue } from '#src/ports/coordination.ts';
-import { readRecord, readStatusRecord } from '#src/protocol/changefeed-record.ts';
-import type { ManagerReported } from '#src/protocol/coordinator.ts';
+import type { CoordinationAnswer } from '#src/ports/coordination.ts';
+import { readRecord } from '#src/protocol/changefeed-record.ts';
+import type { DrainTarget, ManagerReported } from '#src/protocol/coordinator.ts';
 import { nodeOf } from '#src/protocol/nodes.ts';
 import { answered, askAgain, collect, due, setNodes } from '../placement/bootstrapper.ts';
 import { takeAsk } from './asks.ts';
 import { tableAnswered, tableAsksOn } from './table-asks.ts';
 import {
+  absentEntry,
   callStore,
   newFeed,
   newState,
@@ -41,12 +43,16 @@ import {
 import { reported } from './feed-course.ts';
 import { forgetMissing, nodesLost, place, takeStandings } from './feed-placing.ts';
 import { afterWrite } from './after-write.ts';
+import { takeStatusAnswer, takeStored } from './feed-status.ts';
 import {
   answerWrite,
+  dropWrites,
+  isWriting,
   sendWrite,
-  takeStatusAnswer,
+  takeEntry,
   takeWriteAnswer,
   writeLater,
+  type FeedWrite,
 } from './feed-writes.ts';
 
 type S = CoordinatorState;
@@ -68,7 +74,7 @@ const tick: Effect = {
 };
 
 function load(clusterId: string): Effect {
-  return callStore({ kind: 'List', prefix: changefeedPrefix(clusterId) }, 'load');
+  return callStore({ kind: 'List', prefix: changefeedListPrefix(clusterId) }, 'load');
 }
 
 function receive(state: S, message: CoordinatorInbox, env: Env): Step<S> {
@@ -95,6 +101,8 @@ function effectsOf(state: S, message: CoordinatorInbox, env: Env): readonly Effe
       return storeAnswered(state, message.tag, message.outcome, env);
     case 'WriteDue':
       return sendWrite(state, message.id);
+    case 'ReadDue':
+      return readAgain(state, message.id);
     case 'LoadDue':
       return [load(state.props.clusterId)];
     case 'TickDue':
@@ -124,6 +132,7 @@ function tellChanged(state: S): readonly Effect[] {
 function viewChanged(state: S, nodes: readonly string[], env: Env): readonly Effect[] {
   const lost = state.nodes.filter((node) => !nodes.includes(node));
   state.nodes = nodes;
+  endDrain(state);
   state.bootstrap = setNodes(state.bootstrap, nodes);
   const endings = lost.flatMap((node) => nodesLost(state, node));
   return [...endings, ...bootstrapOn(state, env), ...gathered(state, env), ...place(state, env)];
@@ -145,17 +154,37 @@ function bootstrapOn(state: S, env: Env): readonly Effect[] {
 function managerReported(state: S, message: ManagerReported, env: Env): readonly Effect[] {
   const node = nodeOf(env.from, state.props.self);
   if (!state.nodes.includes(node)) return [];
+  const life = env.from.incarnation;
+  const known = state.managerLives.get(node);
+  if (known !== undefined && life < known) return [];
   state.heardAtMs.set(node, env.now());
-  if (message.drain !== null) state.drainTakenBy.set(node, message.drain.number);
+  takeDrain(state, node, message.drain);
   if (message.isBootstrap) {
+    state.managerLives.set(node, life);
     state.bootstrap = answered(state.bootstrap, node, message.reports);
     if (state.phase !== 'running') return gathered(state, env);
-  }
+    // Only what another life of the manager was given is missing; an Add may be on its way to this one.
+    if (known !== undefined && life !== known) forgetMissing(state, node, message.reports);
+  } else if (life !== known) state.bootstrap = askAgain(state.bootstrap, node);
   // Before every node has spoken nobody knows what is stale.
   if (state.phase !== 'running') return [];
-  if (message.isBootstrap) forgetMissing(state, node, message.reports);
   const effects = message.reports.flatMap((one) => reported(state, node, one, env));
   return [...effects, ...place(state, env)];
+}
+
+/** A drain outlives the coordinator that began it: the nodes know. */
+function takeDrain(state: S, node: string, drain: DrainTarget | null): void {
+  if (drain === null) return;
+  state.drainTakenBy.set(node, drain.number);
+  if (drain.number > state.drain.number) state.drain = drain;
+}
+
+/** A node that was drained and has left is not drained any more: the others are evened out again. */
+function endDrain(state: S): void {
+  const { number, node } = state.drain;
+  if (node === null || state.nodes.includes(node)) return;
+  state.drain = { number: number + 1, node: null };
+  state.drainSentAtMs = -Infinity;
 }
 
 /** Every node has said what it runs: what is current is kept, what is stale ends (F12). */
@@ -165,6 +194,7 @@ function gathered(state: S, env: Env): readonly Effect[] {
   state.bootstrap = bootstrap;
   if (answers === null) return [];
   state.phase = 'running';
+  endDrain(state);
   const effects: Effect[] = [...takeStandings(state, answers, env)];
   for (const { message, from } of state.waiting.splice(0))
     effects.push(...takeAsk(state, message, { ...env, from }));
@@ -183,11 +213,44 @@ function storeAnswered(
   if (what === 'load') return loaded(state, outcome, env);
   const feed = state.feeds.get(id);
   if (feed === undefined) return [];
-  if (what === 'status') {
-    takeStatusAnswer(feed, outcome);
-    return [];
-  }
+  if (what === 'status') return takeStatusAnswer(state, feed, outcome) ? [] : [deposed];
+  if (what === 'read') return readAnswered(state, feed, outcome, env);
   return what === 'write' ? written(state, feed, outcome, env) : [];
+}
+
+/** Another is coordinator. */
+const deposed: Effect = { kind: 'Stop', target: 'self', exit: { kind: 'normal' } };
+
+/** After a write whose outcome nobody knows: what is stored counts. */
+function readAgain(state: S, id: string): readonly Effect[] {
+  const key = changefeedInfoKey(state.props.clusterId, id);
+  return state.feeds.has(id) ? [callStore({ kind: 'Get', key }, `read ${id}`)] : [];
+}
+
+function readAnswered(
+  state: S,
+  feed: Feed,
+  outcome: Outcome<CoordinationAnswer>,
+  env: Env,
+): readonly Effect[] {
+  if (!outcome.ok || outcome.value.kind !== 'Got') {
+    const message = { kind: 'ReadDue', id: feed.id } as const;
+    return [{ kind: 'SetTimer', key: `read ${feed.id}`, afterMs: 500, message }];
+  }
+  const { entry } = outcome.value;
+  // A write that was answered meanwhile is newer.
+  if (entry.revision < feed.entry.revision) return [];
+  const isThere = entry.value !== null && (takeEntry(feed, entry) || feed.entry.value !== null);
+  if (isThere) return place(state, env);
+  return isWriting(state, feed.id) ? [] : forget(state, feed);
+}
+
+/** Its record is gone: what still runs is unknown from here on, and is removed (F11). */
+function forget(state: S, feed: Feed): readonly Effect[] {
+  state.feeds.delete(feed.id);
+  state.operators.release(feed.id);
+  state.operators.taskRemoved(feed.id);
+  return [...dropWrites(state, feed.id), report({ ...shownStatus(feed), state: 'removed' })];
 }
 
 function loaded(state: S, outcome: Outcome<CoordinationAnswer>, env: Env): readonly Effect[] {
@@ -199,30 +262,23 @@ function loaded(state: S, outcome: Outcome<CoordinationAnswer>, env: Env): reado
   const effects: Effect[] = [];
   for (const entry of outcome.value.entries) {
     const key = readCoordinationKey(clusterId, entry.key);
+    if (key?.kind === 'changefeed-epoch') state.epochEntry = entry;
     if (key?.kind !== 'changefeed-info') continue;
     const { changefeedId: id } = key;
     const record = entry.value === null ? null : readRecord(entry.value);
-    if (record === null) {
+    if (record === null || record.config.id !== id) {
       // Of a later version, or not ours: it is left alone.
       effects.push({ kind: 'Log', level: 'error', event: 'changefeed-unreadable', detail: { id } });
       continue;
     }
     const statusKey = changefeedStatusKey(clusterId, id);
-    const status = statuses.get(statusKey) ?? absent(statusKey);
+    const status = statuses.get(statusKey) ?? absentEntry(statusKey);
     const feed = newFeed(id, record, { info: entry, status }, env.now());
-    const stored = status.value === null ? null : readStatusRecord(status.value);
-    if (stored !== null) {
-      feed.status = { ...feed.status, checkpoint: stored.checkpoint };
-      feed.savedTs = stored.checkpoint.ts;
-    }
+    takeStored(feed, status);
     state.feeds.set(id, feed);
   }
   state.phase = 'gathering';
   return [...effects, ...bootstrapOn(state, env)];
-}
-
-function absent(key: string): KeyValue {
-  return { key, value: null, revision: 0, createRevision: 0, lease: '' };
 }
 
 function written(
@@ -235,7 +291,9 @@ function written(
   if (result === null) return [];
   switch (result.is) {
     case 'deposed':
-      return [{ kind: 'Stop', target: 'self', exit: { kind: 'normal' } }];
+      return [deposed];
+    case 'vanished':
+      return forget(state, feed);
     case 'again':
       return [writeLater(feed.id)];
     case 'given-up':
@@ -243,14 +301,15 @@ function written(
         ...afterWrite(state, feed, result.write, false, env),
         ...answerWrite(result.write, result.failure),
         ...sendWrite(state, feed.id),
+        ...readAgain(state, feed.id),
       ];
     case 'committed': {
-      const isGone = result.write.change.isDeleted === true;
-      if (isGone) state.feeds.delete(feed.id);
+      if (result.write.change.isDeleted === true)
+        return [...forget(state, feed), ...answerWrite(result.write, null)];
       return [
         ...afterWrite(state, feed, result.write, true, env),
-        ...answerWrite(result.write, null),
-        isGone ? report({ ...shownStatus(feed), state: 'removed' }) : reportFeed(feed),
+        ...answerWrite(result.write, unmade(feed, result.write)),
+        reportFeed(feed),
         ...sendWrite(state, feed.id),
         ...place(state, env),
       ];
@@ -258,6 +317,12 @@ function written(
     default:
       return unreachable(result);
   }
+}
+
+/** A removal that came first keeps a changefeed as it is. */
+function unmade({ id, record }: Feed, { change }: FeedWrite): Failure | null {
+  if (change.state === undefined || change.state === record.state) return null;
+  return failureOf('CHANGEFEED_STATE', `the changefeed ${id} is ${record.state}`);
 }
 
 /** See the top of this file. */
@@ -270,11 +335,11 @@ export const coordinator: Behaviour<CoordinatorState, CoordinatorInbox, Coordina
     term: state.props.ownership.revision,
     nodes: state.nodes,
     drain: state.drain.node,
-    changefeeds: [...state.feeds.values()].map(({ id, record, node }) => ({
+    changefeeds: [...state.feeds.values()].map(({ id, record, placed }) => ({
       id,
       state: record.state,
       epoch: record.epoch,
-      node,
+      node: placed?.node ?? null,
       operator: state.operators.get(id)?.kind ?? null,
     })),
   }),

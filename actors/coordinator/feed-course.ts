@@ -1,9 +1,10 @@
-/** The course of a changefeed: what reports, failures and endings make of it (FEATURES 1.2, spec/02). */
+/** The course of a changefeed: what reports and failures make of it (FEATURES 1.2, spec/02). */
 import type { Failure } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { MaintainerReport } from '#src/protocol/coordinator.ts';
 import {
+  becomeAbsent,
   logFailure,
   reportFeed,
   shouldRun,
@@ -12,13 +13,16 @@ import {
   type Feed,
 } from './coordinator-state.ts';
 import { failing, patientBackoff, promptBackoff, reached } from './feed-health.ts';
-import { placementOf, type MaintainerWord } from './feed-operator.ts';
-import type { FeedEnding } from './feed-operators.ts';
-import { isWriting, saveStatus, write } from './feed-writes.ts';
+import { isOf, placementOf, type MaintainerWord, type Placed } from './feed-operator.ts';
+import { saveStatus } from './feed-status.ts';
+import { ended } from './feed-stopping.ts';
+import { isWriting, write } from './feed-writes.ts';
 
 type S = CoordinatorState;
 
 const tokenAssignments = 2 ** 20;
+/** A node that may not write just now gets no changefeed back within this time. */
+const fencedAgainMs = 1_000;
 
 /** What a node says about one maintainer. */
 export function reported(
@@ -27,43 +31,50 @@ export function reported(
   one: MaintainerReport,
   env: Env,
 ): readonly Effect[] {
-  const word: MaintainerWord = {
-    id: one.id,
-    node,
-    epoch: one.epoch,
-    isWorking: one.isWorking,
-    isBootstrapped: one.isBootstrapped,
-  };
+  const word = wordOf(node, one);
   const feed = state.feeds.get(one.id);
   const operator = state.operators.get(one.id);
-  // Operators are fed first, whatever the epoch (F8); the last word of a move's origin still counts (spec/08 6283).
+  const current = feed === undefined ? null : currentOf(state, feed);
+  // Operators are fed first, whatever the epoch (F8).
   const { endings, isFinal } = state.operators.heard(word);
-  if (feed === undefined) return one.isWorking ? [removeUnknown(state, word)] : [];
-  const isCurrent = one.epoch === feed.record.epoch || isFinal;
-  const isPlaced = operator !== undefined && isAbout(placementOf(operator), word);
-  const effects: Effect[] = [];
-  if (isCurrent || isPlaced) effects.push(...takeStatus(state, feed, one, env));
+  if (feed === undefined || current === null || !isOf(current, word)) {
+    const isAsked = operator !== undefined && isOf(placementOf(operator), word);
+    const effects = endings.flatMap((ending) => ended(state, ending));
+    return one.isWorking && !isAsked ? [...effects, endStale(state, word)] : effects;
+  }
+  // The last word of a move's origin counts before the target is told anything (spec/08 6283).
+  const effects: Effect[] = [...takeStatus(state, feed, one, env)];
   effects.push(...endings.flatMap((ending) => ended(state, ending)));
-  if (!one.isWorking && one.epoch === feed.record.epoch && operator?.kind !== 'stop' && !isFinal)
+  if (!one.isWorking && operator?.kind !== 'stop' && !isFinal)
     effects.push(...stoppedByItself(state, feed, one, env));
   return effects;
 }
 
-function isAbout(
-  at: { readonly node: string; readonly epoch: number },
-  word: MaintainerWord,
-): boolean {
-  return at.node === word.node && at.epoch === word.epoch;
+/** What a node says about one maintainer, without its status. */
+export function wordOf(node: string, one: MaintainerReport): MaintainerWord {
+  const { id, epoch, isWorking, isBootstrapped, isClosed } = one;
+  return { id, node, epoch, isWorking, isBootstrapped, isClosed };
 }
 
-/** Nobody knows this changefeed: what runs for it ends, under the epoch it says it has (F11). */
-function removeUnknown(state: S, { id, node, epoch }: MaintainerWord): Effect {
+/** The maintainer whose word counts now. */
+function currentOf(state: S, feed: Feed): Placed | null {
+  const operator = state.operators.get(feed.id);
+  const isStale = operator?.kind === 'stop' && operator.about === 'stale-owner';
+  return operator === undefined || isStale ? feed.placed : placementOf(operator);
+}
+
+/**
+ * What runs for a changefeed that nobody knows, or that another maintainer has, ends under the epoch it says it has (F11,
+ * F12). It is told whenever it is heard of, until it is not.
+ */
+function endStale(state: S, { id, node, epoch }: MaintainerWord): Effect {
+  const removed = !state.feeds.has(id);
   return toManager(state, node, {
     kind: 'RemoveMaintainer',
     id,
     epoch,
     cascade: true,
-    removed: true,
+    removed,
     config: null,
   });
 }
@@ -71,20 +82,22 @@ function removeUnknown(state: S, { id, node, epoch }: MaintainerWord): Effect {
 /** A checkpoint never falls; an error beside a lower one still counts (F10). */
 function takeStatus(state: S, feed: Feed, one: MaintainerReport, env: Env): readonly Effect[] {
   const before = feed.status.checkpoint;
-  const { checkpoint } = one.status;
+  const { checkpoint, resolvedTs } = one.status;
   const isLower = before !== null && (checkpoint === null || checkpoint.ts < before.ts);
   feed.status = isLower ? { ...one.status, checkpoint: before } : one.status;
   feed.isBootstrapped = one.isBootstrapped;
-  const ts = feed.status.checkpoint?.ts ?? -1;
-  const isIdle = one.status.state === 'normal' && ts === one.status.resolvedTs;
-  if (one.isWorking && ts >= 0) feed.health = reached(feed.health, ts, isIdle, env.now());
+  // Its own word: what was stored before it says nothing of how it fares.
+  if (one.isWorking && checkpoint !== null) {
+    const isIdle = one.status.state === 'normal' && checkpoint.ts === resolvedTs;
+    feed.health = reached(feed.health, checkpoint.ts, isIdle, env.now());
+  }
   const effects: Effect[] = [...saveStatus(state, feed, env)];
   // Nobody's intent is touched: only a warning ends, and a first bootstrap is noted.
   const isWell = feed.health.failureCount === 0 && one.status.state === 'normal';
   const isOver = isWell && feed.record.state === 'warning';
   if (one.isBootstrapped && (isOver || feed.record.isNew) && !isWriting(state, feed.id)) {
     const change = isOver ? ({ state: 'normal', failure: null } as const) : {};
-    effects.push(...write(state, feed, { ...change, isNew: false }));
+    effects.push(...write(state, feed, { ...change, isNew: false, ifRunning: true }));
   }
   if (one.isWorking) effects.push(reportFeed(feed));
   return effects;
@@ -92,29 +105,46 @@ function takeStatus(state: S, feed: Feed, one: MaintainerReport, env: Env): read
 
 /** A maintainer that nobody asked to stop has stopped. */
 function stoppedByItself(state: S, feed: Feed, one: MaintainerReport, env: Env): readonly Effect[] {
-  if (feed.node === null && state.operators.get(feed.id) === undefined) return [];
   state.operators.taskRemoved(feed.id);
-  feed.node = null;
-  feed.isBootstrapped = false;
-  const { status } = one;
+  becomeAbsent(feed);
+  const { status, isClosed } = one;
   if (!shouldRun(feed)) return [reportFeed(feed)];
-  if (status.state === 'finished') return write(state, feed, { state: 'finished', failure: null });
+  if (status.state === 'finished') {
+    const change = {
+      state: 'finished',
+      failure: null,
+      isOpen: !isClosed,
+      ifRunning: true,
+    } as const;
+    return write(state, feed, change);
+  }
   if (status.state === 'failed' && status.failure !== null)
-    return failed(state, feed, status.failure, env);
+    return failed(state, feed, status.failure, isClosed, env);
   // Its node stops in order: another takes over.
   feed.retryAtMs = env.now();
   return [];
 }
 
 /** What a failure makes of a changefeed. */
-export function failed(state: S, feed: Feed, failure: Failure, env: Env): readonly Effect[] {
-  const shown = failure.detail?.['token'];
-  const shownEpoch = typeof shown === 'number' ? Math.floor(shown / tokenAssignments) : -1;
+function failed(
+  state: S,
+  feed: Feed,
+  failure: Failure,
+  isClosed: boolean,
+  env: Env,
+): readonly Effect[] {
+  const isOfNode = failure.scope === 'Node' && failure.code.startsWith('SINK_');
+  if (isOfNode) {
+    // Its node may not write: that says nothing of the changefeed (spec/03 §3c).
+    feed.retryAtMs = env.now() + fencedAgainMs;
+    return [];
+  }
+  const token = failure.detail?.['token'];
   // Only before any progress: afterwards it is a younger owner that has taken over, and this one ends.
-  const isBehind = shownEpoch >= feed.record.epoch && feed.health.progressTs < 0;
-  if (failure.code === 'SINK_FENCED' && isBehind) {
+  const isBehind = failure.code === 'SINK_FENCED' && feed.health.progressTs < 0;
+  if (isBehind && typeof token === 'number') {
     // An earlier owner wrote with a higher epoch than this store knows (a new data directory, a restored backup).
-    feed.epochMin = Math.max(feed.epochMin, shownEpoch);
+    feed.epochMin = Math.max(feed.epochMin, Math.floor(token / tokenAssignments));
     feed.retryAtMs = env.now();
     return [];
   }
@@ -124,32 +154,14 @@ export function failed(state: S, feed: Feed, failure: Failure, env: Env): readon
   };
   const world = { nowMs: env.now(), random: env.random() };
   const verdict = failing(feed.health, failure, bounds, world);
-  if (verdict.state === 'failed') return write(state, feed, { state: 'failed', failure });
+  if (verdict.state === 'failed') {
+    // What it left on the nodes is closed as that of a stopped one is.
+    const change = { state: 'failed', failure, isOpen: !isClosed, ifRunning: true } as const;
+    return write(state, feed, change);
+  }
   feed.health = verdict.health;
   feed.retryAtMs = env.now() + verdict.afterMs;
   // State, failure and epoch in one write (F9): whatever the old maintainer still says is stale from here on.
-  const change = { state: 'warning', failure, epochAbove: feed.epochMin } as const;
+  const change = { state: 'warning', failure, epochAbove: feed.epochMin, ifRunning: true } as const;
   return [logFailure(feed.id, failure, verdict.afterMs), ...write(state, feed, change)];
-}
-
-/** An operator has ended. */
-export function ended(state: S, { operator, place }: FeedEnding): readonly Effect[] {
-  const feed = state.feeds.get(operator.id);
-  if (feed === undefined) return [];
-  switch (place.is) {
-    case 'replicating':
-      feed.node = place.node;
-      return [];
-    case 'absent':
-      feed.node = null;
-      return [];
-    case 'stopped':
-      if (operator.kind !== 'stop' || operator.about === 'stale-owner') return [];
-      feed.node = null;
-      feed.isBootstrapped = false;
-      if (operator.removed) return write(state, feed, { isDeleted: true });
-      return shouldRun(feed) ? [] : [reportFeed(feed)];
-    case 'unchanged':
-      return [];
-  }
 }

@@ -6,7 +6,8 @@
  *     move   remove-origin ──stopped──▶ origin-stopped ──tick──▶ add-target ──Working, bootstrapped──▶ done
  *              target lost ▶ back to the origin, once                  origin lost ▶ origin-stopped
  *              target lost while adding ▶ absent, never back: the Add may have arrived
- *     stop   stopping ──stopped──▶ done                                node lost ▶ needs-epoch ──epoch──▶ stopping, here
+ *     stop   stopping ──stopped, all closed──▶ done     node lost, or stopped before all was closed ▶ needs-epoch
+ *              needs-epoch ──epoch──▶ stopping, here
  */
 import { unreachable } from '#src/base/assert.ts';
 
@@ -18,6 +19,19 @@ export interface MaintainerWord {
   readonly isWorking: boolean;
   /** It has heard every node, and may schedule. */
   readonly isBootstrapped: boolean;
+  /** It has stopped, and nothing of its changefeed is left on any node. */
+  readonly isClosed: boolean;
+}
+
+/** A maintainer: the node it was given to, and under which epoch. */
+export interface Placed {
+  readonly node: string;
+  readonly epoch: number;
+}
+
+/** True when the word is of this maintainer. */
+export function isOf(placed: Placed, word: MaintainerWord): boolean {
+  return word.node === placed.node && word.epoch === placed.epoch;
 }
 
 /** Gives a changefeed its maintainer. */
@@ -96,11 +110,7 @@ export type FeedRequest =
     };
 
 /** A move that is about to begin. */
-export function newMove(
-  id: string,
-  from: { readonly node: string; readonly epoch: number },
-  to: { readonly node: string; readonly epoch: number },
-): MoveOperator {
+export function newMove(id: string, from: Placed, to: Placed): MoveOperator {
   return {
     kind: 'move',
     id,
@@ -148,16 +158,13 @@ export function isHandOff(operator: FeedOperator, word: MaintainerWord): boolean
   return (
     operator.kind === 'move' &&
     operator.phase === 'remove-origin' &&
-    isAbout(word, operator.origin, operator.originEpoch) &&
+    isOf({ node: operator.origin, epoch: operator.originEpoch }, word) &&
     !word.isWorking
   );
 }
 
 /** Which maintainer a stop must reach while `operator` is under way: in a move, until the target is bound, the origin. */
-export function placementOf(operator: FeedOperator): {
-  readonly node: string;
-  readonly epoch: number;
-} {
+export function placementOf(operator: FeedOperator): Placed {
   if (operator.kind !== 'move') return { node: operator.node, epoch: operator.epoch };
   return operator.phase === 'remove-origin'
     ? { node: operator.origin, epoch: operator.originEpoch }
@@ -222,11 +229,11 @@ function stepStop(operator: StopOperator, event: FeedEvent): FeedStep {
     if (event.kind !== 'epoch') return stay(operator);
     return stay({ ...operator, phase: 'stopping', node: event.node, epoch: event.epoch });
   }
-  if (isDown(node, epoch, event)) return done(operator, { is: 'stopped' });
-  if (!isLost(node, event)) return stay(operator);
+  if (!isDown(node, epoch, event) && !isLost(node, event)) return stay(operator);
   // A stale owner dies with its node. What was placed may have left managers elsewhere: they are closed from here,
   // under an epoch of its own, which they admit (spec/09 9.2.7).
-  return operator.about === 'stale-owner'
+  const isAll = event.kind === 'word' && event.word.isClosed;
+  return operator.about === 'stale-owner' || isAll
     ? done(operator, { is: 'stopped' })
     : stay({ ...operator, phase: 'needs-epoch' });
 }
@@ -240,18 +247,14 @@ function done(operator: FeedOperator, place: FeedPlace): FeedStep {
 }
 
 function isUp(node: string, epoch: number, event: FeedEvent): boolean {
-  if (event.kind !== 'word' || !isAbout(event.word, node, epoch)) return false;
+  if (event.kind !== 'word' || !isOf({ node, epoch }, event.word)) return false;
   return event.word.isWorking && event.word.isBootstrapped;
 }
 
 function isDown(node: string, epoch: number, event: FeedEvent): boolean {
-  return event.kind === 'word' && isAbout(event.word, node, epoch) && !event.word.isWorking;
+  return event.kind === 'word' && isOf({ node, epoch }, event.word) && !event.word.isWorking;
 }
 
 function isLost(node: string, event: FeedEvent): boolean {
   return event.kind === 'node-lost' && event.node === node;
-}
-
-function isAbout(word: MaintainerWord, node: string, epoch: number): boolean {
-  return word.node === node && word.epoch === epoch;
 }

@@ -3,9 +3,16 @@ import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { MaintainerReport } from '#src/protocol/coordinator.ts';
 import { balance, drain, drainSlots, placeAbsent, type Relocation } from '../placement/place.ts';
-import { shouldRun, toManager, type CoordinatorState, type Feed } from './coordinator-state.ts';
-import { ended, reported } from './feed-course.ts';
-import type { FeedRequest, MaintainerWord, StopOperator } from './feed-operator.ts';
+import {
+  becomeAbsent,
+  shouldRun,
+  toManager,
+  type CoordinatorState,
+  type Feed,
+} from './coordinator-state.ts';
+import { reported, wordOf } from './feed-course.ts';
+import type { FeedOperator, FeedRequest, MaintainerWord, StopOperator } from './feed-operator.ts';
+import { ended, settle } from './feed-stopping.ts';
 import { isWriting, write } from './feed-writes.ts';
 import { standings } from './reports.ts';
 
@@ -18,16 +25,20 @@ const balanceEveryMs = 15_000;
 /** After a drain nothing is evened out for a while: the node may be about to leave. */
 const drainCooldownMs = 120_000;
 const drainAgainMs = 5_000;
+/** A close from here that came to nothing is begun again after this time. */
+const closeAgainMs = 1_000;
 
 /** Places what is absent, evens out, drains, and sends what operators ask for. */
 export function place(state: S, env: Env): readonly Effect[] {
   if (state.phase !== 'running') return [];
   const effects: Effect[] = [...drainOn(state, env)];
+  for (const feed of state.feeds.values()) effects.push(...settle(state, feed));
   const nowMs = env.now();
   const absent = [...state.feeds.values()].filter(
     (feed) =>
       shouldRun(feed) &&
-      feed.node === null &&
+      feed.placed === null &&
+      feed.entry.value !== null &&
       feed.retryAtMs <= nowMs &&
       state.operators.isFree(feed.id) &&
       !isWriting(state, feed.id),
@@ -43,12 +54,14 @@ export function place(state: S, env: Env): readonly Effect[] {
   )) {
     const feed = state.feeds.get(id);
     if (feed === undefined || !state.operators.reserve(id)) continue;
-    effects.push(...write(state, feed, { epochAbove: feed.epochMin }, { do: 'add', node }));
+    const change = { epochAbove: feed.epochMin, isOpen: true };
+    effects.push(...write(state, feed, change, { do: 'add', node }));
   }
   if (absent.length === 0) effects.push(...rearrange(state, bounds, env));
   for (const id of state.operators.needEpoch()) {
     const feed = state.feeds.get(id);
-    if (feed === undefined || isWriting(state, id)) continue;
+    if (feed === undefined || isWriting(state, id) || feed.closeAtMs > nowMs) continue;
+    feed.closeAtMs = nowMs + closeAgainMs;
     effects.push(...write(state, feed, { epochAbove: feed.epochMin }, { do: 'give-epoch' }));
   }
   const requests = state.operators.due(nowMs);
@@ -58,7 +71,7 @@ export function place(state: S, env: Env): readonly Effect[] {
 function rearrange(state: S, bounds: Parameters<typeof balance>[1], env: Env): readonly Effect[] {
   const placed = [...state.feeds.values()]
     .filter((feed) => isMovable(state, feed))
-    .map((feed) => ({ id: feed.id, node: feed.node! }));
+    .map((feed) => ({ id: feed.id, node: feed.placed!.node }));
   const target = state.drain.node;
   if (target !== null) {
     state.balancedAtMs = env.now() + drainCooldownMs - balanceEveryMs;
@@ -73,17 +86,17 @@ function rearrange(state: S, bounds: Parameters<typeof balance>[1], env: Env): r
 }
 
 function move(state: S, relocations: readonly Relocation[]): readonly Effect[] {
-  return relocations.flatMap(({ id, from, to }) => {
+  return relocations.flatMap(({ id, to }) => {
     const feed = state.feeds.get(id);
-    if (feed === undefined || !state.operators.reserve(id)) return [];
-    const at = { node: from, epoch: feed.record.epoch };
-    return write(state, feed, { epochAbove: feed.epochMin }, { do: 'move', node: to, from: at });
+    const from = feed?.placed ?? null;
+    if (feed === undefined || from === null || !state.operators.reserve(id)) return [];
+    return write(state, feed, { epochAbove: feed.epochMin }, { do: 'move', node: to, from });
   });
 }
 
 function isMovable(state: S, feed: Feed): boolean {
   const isFree = state.operators.isFree(feed.id) && !isWriting(state, feed.id);
-  return isFree && shouldRun(feed) && feed.node !== null && feed.isBootstrapped;
+  return isFree && shouldRun(feed) && feed.placed !== null && feed.isBootstrapped;
 }
 
 /** Nodes that are alive, have taken the present drain target on, and are not it; it only when there is no other. */
@@ -97,11 +110,21 @@ function destinations(state: S, env: Env): readonly string[] {
   return kept.length > 0 ? kept : alive;
 }
 
+/** Maintainers on each node, and those that are under way to it. */
 function loads(state: S): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
-  const add = (node: string): void => void counts.set(node, (counts.get(node) ?? 0) + 1);
-  for (const { node } of state.feeds.values()) if (node !== null) add(node);
+  for (const feed of state.feeds.values()) {
+    const node = destinationOf(state, feed);
+    if (node !== null) counts.set(node, (counts.get(node) ?? 0) + 1);
+  }
   return counts;
+}
+
+function destinationOf(state: S, feed: Feed): string | null {
+  for (const { after } of state.writes.get(feed.id) ?? [])
+    if (after.do === 'add' || after.do === 'move') return after.node;
+  const operator = state.operators.get(feed.id);
+  return operator?.kind === 'move' ? operator.target : (feed.placed?.node ?? null);
 }
 
 /** Tells every node the drain target until it has taken it on. */
@@ -134,12 +157,15 @@ function send(state: S, request: FeedRequest): readonly Effect[] {
 export function nodesLost(state: S, node: string): readonly Effect[] {
   state.heardAtMs.delete(node);
   state.drainTakenBy.delete(node);
-  for (const feed of state.feeds.values()) {
-    if (feed.node !== node || state.operators.get(feed.id) !== undefined) continue;
-    feed.node = null;
-    feed.isBootstrapped = false;
-  }
+  state.managerLives.delete(node);
+  for (const feed of state.feeds.values())
+    if (feed.placed?.node === node && isAlone(state.operators.get(feed.id))) becomeAbsent(feed);
   return state.operators.nodeLost(node).flatMap((ending) => ended(state, ending));
+}
+
+/** No operator is about what is placed: there is none, or it ends a stale owner. */
+function isAlone(operator: FeedOperator | undefined): boolean {
+  return operator === undefined || (operator.kind === 'stop' && operator.about === 'stale-owner');
 }
 
 /** What was placed on a node and is not among what it runs is absent: its manager was started anew. */
@@ -147,14 +173,13 @@ export function forgetMissing(state: S, node: string, reports: readonly Maintain
   const known = new Set(reports.map(({ id }) => id));
   for (const feed of state.feeds.values()) {
     const operator = state.operators.get(feed.id);
-    const target = operator?.kind === 'move' ? operator.target : feed.node;
+    const target = operator?.kind === 'move' ? operator.target : feed.placed?.node;
     if (target !== node || known.has(feed.id)) continue;
     // An Add may have reached the former manager: tokens of that epoch are used, another is needed.
     const isAdding = operator?.phase === 'adding' || operator?.phase === 'add-target';
-    if (operator !== undefined && !isAdding) continue;
-    state.operators.taskRemoved(feed.id);
-    feed.node = null;
-    feed.isBootstrapped = false;
+    if (!isAlone(operator) && !isAdding) continue;
+    if (isAdding) state.operators.taskRemoved(feed.id);
+    becomeAbsent(feed);
   }
 }
 
@@ -164,57 +189,25 @@ export function takeStandings(
   answers: ReadonlyMap<string, readonly MaintainerReport[]>,
   env: Env,
 ): readonly Effect[] {
-  const effects: Effect[] = [];
   const words: MaintainerWord[] = [];
-  for (const [node, reports] of answers) {
-    for (const { id, epoch, isWorking, isBootstrapped } of reports)
-      words.push({ id, node, epoch, isWorking, isBootstrapped });
-    state.drain = {
-      number: Math.max(state.drain.number, state.drainTakenBy.get(node) ?? 0),
-      node: state.drain.node,
-    };
-  }
+  for (const [node, reports] of answers) words.push(...reports.map((one) => wordOf(node, one)));
   const epochs = new Map([...state.feeds.values()].map(({ id, record }) => [id, record.epoch]));
   for (const [id, { current, stale }] of standings(epochs, words)) {
     const feed = state.feeds.get(id);
-    for (const word of stale) effects.push(...endStale(state, word));
     if (feed === undefined) continue;
-    if (current !== null) {
-      feed.node = current.node;
-      feed.isBootstrapped = current.isBootstrapped;
-    }
-    // A pause or a removal that was stored before its maintainer was told.
-    if (!shouldRun(feed) && (current !== null || feed.record.state === 'removed'))
-      effects.push(
-        ...write(state, feed, {}, { do: 'stop', removed: feed.record.state === 'removed' }),
-      );
+    // Its slot must be free before another is added (F13); one whose slot is taken is told directly (F12).
+    for (const word of stale) state.operators.pushStop(staleStop(word), new Set(state.nodes));
+    if (current === null) continue;
+    feed.placed = { node: current.node, epoch: current.epoch };
+    feed.isBootstrapped = current.isBootstrapped;
   }
+  const effects: Effect[] = [];
   for (const [node, reports] of answers)
     for (const one of reports) effects.push(...reported(state, node, one, env));
   return effects;
 }
 
-/** Its slot must be free before another maintainer is added (F13); one whose slot is taken is told directly (F12). */
-function endStale(state: S, word: MaintainerWord): readonly Effect[] {
-  const { id, node, epoch } = word;
-  const operator: StopOperator = {
-    kind: 'stop',
-    id,
-    phase: 'stopping',
-    node,
-    epoch,
-    removed: false,
-    about: 'stale-owner',
-  };
-  const isKnown = state.feeds.has(id);
-  if (isKnown && state.operators.pushStop(operator, new Set(state.nodes)) !== null) return [];
-  const message = {
-    kind: 'RemoveMaintainer',
-    id,
-    epoch,
-    cascade: true,
-    removed: !isKnown,
-    config: null,
-  } as const;
-  return [toManager(state, node, message)];
+function staleStop({ id, node, epoch }: MaintainerWord): StopOperator {
+  const about = 'stale-owner';
+  return { kind: 'stop', id, phase: 'stopping', node, epoch, removed: false, about };
 }

@@ -4,10 +4,13 @@
  * what is there now (F3). State, failure and epoch go in one write (F9). One write of a changefeed at a time.
  */
 import { failed, failure as failureOf, ok, type Failure, type Outcome } from '#src/base/failure.ts';
-import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
-import { changefeedInfoKey, changefeedStatusKey } from '#src/model/coordination-key.ts';
-import type { CoordinationAnswer, KeyValue } from '#src/ports/coordination.ts';
+import {
+  changefeedEpochKey,
+  changefeedInfoKey,
+  changefeedStatusKey,
+} from '#src/model/coordination-key.ts';
+import type { CoordinationAnswer, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
 import { stillOwner, unchanged } from '#src/ports/ownership.ts';
 import {
   encodeRecord,
@@ -19,22 +22,33 @@ import type { ChangefeedConfig } from '#src/protocol/changefeed.ts';
 import {
   answer,
   callStore,
+  highestEpoch,
+  isRunning,
   type Asker,
   type CoordinatorOwn,
   type CoordinatorState,
   type Feed,
 } from './coordinator-state.ts';
+import type { Placed } from './feed-operator.ts';
 
 type S = CoordinatorState;
 
-/** What a write changes; what it does not name stays as it is, whoever changed it last. */
+/**
+ * What a write changes; what it does not name stays as it is, whoever changed it last. A changefeed that is removed stays
+ * removed: of it only the epoch changes.
+ */
 export interface RecordChange {
   readonly config?: ChangefeedConfig;
   readonly state?: StoredState;
   readonly failure?: Failure | null;
   readonly isNew?: false;
+  readonly isOpen?: boolean;
   /** A fresh epoch, above the stored one and above this (F2). */
   readonly epochAbove?: number;
+  /** Nothing changes unless it is meant to run: what happens to it never undoes what people asked for meanwhile. */
+  readonly ifRunning?: true;
+  /** The record is new: its key is not there. */
+  readonly isCreated?: true;
   /** The record is deleted. */
   readonly isDeleted?: true;
 }
@@ -43,13 +57,9 @@ export interface RecordChange {
 export type AfterWrite =
   | { readonly do: 'nothing' }
   | { readonly do: 'add'; readonly node: string }
-  | {
-      readonly do: 'move';
-      readonly node: string;
-      readonly from: { readonly node: string; readonly epoch: number };
-    }
-  /** Ends what runs, or what is left of it: for good (`removed`) or not. */
-  | { readonly do: 'stop'; readonly removed: boolean }
+  | { readonly do: 'move'; readonly node: string; readonly from: Placed }
+  /** Ends what runs, or what is left of it. */
+  | { readonly do: 'stop' }
   /** The epoch that a stop operator waits for. */
   | { readonly do: 'give-epoch' };
 
@@ -67,15 +77,16 @@ const attemptEveryMs = 25;
 
 /** The record after a change. */
 export function changed(record: ChangefeedRecord, change: RecordChange): ChangefeedRecord {
-  const { config, state, failure, isNew, epochAbove } = change;
+  const { config, state, failure, isNew, isOpen, epochAbove } = change;
+  if (change.ifRunning === true && !isRunning(record)) return record;
   const epoch = epochAbove === undefined ? record.epoch : Math.max(record.epoch, epochAbove) + 1;
+  const next = { ...record, epoch, isNew: isNew ?? record.isNew, isOpen: isOpen ?? record.isOpen };
+  if (record.state === 'removed') return next;
   return {
-    ...record,
-    epoch,
+    ...next,
     config: config ?? record.config,
     state: state ?? record.state,
     failure: failure === undefined ? record.failure : failure,
-    isNew: isNew ?? record.isNew,
   };
 }
 
@@ -103,23 +114,35 @@ export function sendWrite(state: S, id: string): readonly Effect[] {
   const feed = state.feeds.get(id);
   const first = state.writes.get(id)?.[0];
   if (feed === undefined || first === undefined) return [];
+  return [callStore(transactionOf(state, feed, first.change), `write ${id}`)];
+}
+
+function transactionOf(state: S, feed: Feed, change: RecordChange): CoordinationRequest {
   const { ownership, clusterId } = state.props;
-  const key = changefeedInfoKey(clusterId, id);
-  const compares = [stillOwner(ownership), unchanged(feed.entry)] as const;
-  const tag = `write ${id}`;
-  if (first.change.isDeleted === true) {
-    const deletes = [key, changefeedStatusKey(clusterId, id)];
-    return [callStore({ kind: 'Transact', compares, deletes }, tag)];
+  const key = changefeedInfoKey(clusterId, feed.id);
+  const owner = stillOwner(ownership);
+  if (change.isDeleted !== true) {
+    const puts = [{ key, value: encodeRecord(changed(feed.record, change)) }];
+    return { kind: 'Transact', compares: [owner, unchanged(feed.entry)], puts };
   }
-  const value = encodeRecord(changed(feed.record, first.change));
-  return [callStore({ kind: 'Transact', compares, puts: [{ key, value }] }, tag)];
+  // Whoever gets this id later begins above every epoch that a node or a sink may remember (F2).
+  const epoch = Math.max(highestEpoch(state), feed.record.epoch);
+  return {
+    kind: 'Transact',
+    compares: [owner, unchanged(feed.entry), unchanged(state.epochEntry)],
+    puts: [{ key: changefeedEpochKey(clusterId), value: String(epoch) }],
+    deletes: [key, changefeedStatusKey(clusterId, feed.id)],
+  };
 }
 
 /** What became of the write under way. */
 export type WriteResult =
   | { readonly is: 'committed'; readonly write: FeedWrite }
   | { readonly is: 'again' }
+  /** Whether it was committed may be unknown: what is stored is read again. */
   | { readonly is: 'given-up'; readonly write: FeedWrite; readonly failure: Failure }
+  /** Somebody has deleted the record. */
+  | { readonly is: 'vanished' }
   /** Somebody else is coordinator. */
   | { readonly is: 'deposed' };
 
@@ -135,24 +158,43 @@ export function takeWriteAnswer(
   if (!outcome.ok) return tryAgain(queue, first, outcome.failure);
   const reply = outcome.value;
   if (reply.kind !== 'Transacted') return null;
-  const [owner, entry] = reply.entries;
-  if (!reply.succeeded) {
-    if (owner?.createRevision !== state.props.ownership.revision) return { is: 'deposed' };
-    if (entry !== undefined) takeEntry(feed, entry);
-    return tryAgain(queue, first, failureOf('COORDINATION_FAILED', 'the record changed too often'));
+  const [owner, entry, epochEntry] = reply.entries;
+  if (epochEntry !== undefined) state.epochEntry = epochEntry;
+  if (reply.succeeded) {
+    feed.record = changed(feed.record, first.change);
+    if (entry !== undefined) feed.entry = entry;
+    return committed(queue, first);
   }
-  queue.shift();
-  if (queue.length === 0) state.writes.delete(feed.id);
-  feed.record = changed(feed.record, first.change);
-  if (entry !== undefined) feed.entry = entry;
-  return { is: 'committed', write: first };
+  if (owner?.createRevision !== state.props.ownership.revision) return { is: 'deposed' };
+  return entry === undefined ? null : lost(feed, queue, first, entry);
 }
 
-/** What is stored now counts, not what was thought to be (F3). */
-function takeEntry(feed: Feed, entry: KeyValue): void {
-  feed.entry = entry;
+/** Another change came first, or an earlier attempt of this one whose answer was lost: what is stored counts (F3). */
+function lost(feed: Feed, queue: FeedWrite[], first: FeedWrite, entry: KeyValue): WriteResult {
+  const { change, attempt } = first;
+  const mine = feed.record;
+  if (entry.value === null) {
+    if (change.isDeleted === true) return committed(queue, first);
+    if (feed.entry.value !== null) return { is: 'vanished' };
+  } else if (!takeEntry(feed, entry)) {
+    return givenUp(queue, first, 'what is stored is of a later version');
+  } else if (change.isCreated === true) {
+    const isOurs = attempt > 0 && encodeRecord(feed.record) === encodeRecord(mine);
+    return isOurs ? committed(queue, first) : givenUp(queue, first, 'another has made it');
+  }
+  const often = failureOf('COORDINATION_FAILED', 'the record changed too often', {
+    retry: 'Again',
+  });
+  return tryAgain(queue, first, often);
+}
+
+/** What is stored now counts, not what was thought to be (F3); false when it cannot be read. */
+export function takeEntry(feed: Feed, entry: KeyValue): boolean {
   const record = entry.value === null ? null : readRecord(entry.value);
-  if (record !== null) feed.record = record;
+  if (record === null) return false;
+  feed.entry = entry;
+  feed.record = record;
+  return true;
 }
 
 function tryAgain(queue: FeedWrite[], first: FeedWrite, failure: Failure): WriteResult {
@@ -162,6 +204,18 @@ function tryAgain(queue: FeedWrite[], first: FeedWrite, failure: Failure): Write
     return { is: 'again' };
   }
   queue.shift();
+  return { is: 'given-up', write: first, failure };
+}
+
+function committed(queue: FeedWrite[], first: FeedWrite): WriteResult {
+  queue.shift();
+  return { is: 'committed', write: first };
+}
+
+function givenUp(queue: FeedWrite[], first: FeedWrite, why: string): WriteResult {
+  queue.shift();
+  const code = first.change.isCreated === true ? 'CHANGEFEED_EXISTS' : 'COORDINATION_FAILED';
+  const failure = failureOf(code, why);
   return { is: 'given-up', write: first, failure };
 }
 
@@ -176,28 +230,12 @@ export function answerWrite(write: FeedWrite, failure: Failure | null): readonly
   return answer(write.asker, failure === null ? ok({ kind: 'Done' }) : failed(failure));
 }
 
-/** Saves the checkpoint of a changefeed, monotonically, when it is due. */
-export function saveStatus(state: S, feed: Feed, env: Env): readonly Effect[] {
-  const { checkpoint } = feed.status;
-  const isDue = env.now() - feed.savedAtMs >= 1_000 && !feed.isSaving;
-  if (!isDue || checkpoint === null || checkpoint.ts <= feed.savedTs) return [];
-  feed.isSaving = true;
-  feed.savedAtMs = env.now();
-  feed.savedTs = checkpoint.ts;
-  const { ownership, clusterId } = state.props;
-  const compares = [stillOwner(ownership), unchanged(feed.statusEntry)] as const;
-  const key = changefeedStatusKey(clusterId, feed.id);
-  const puts = [{ key, value: encodeRecord({ version: 1, checkpoint }) }];
-  return [callStore({ kind: 'Transact', compares, puts }, `status ${feed.id}`)];
-}
-
-/** Takes the answer to a saved status; a lost one is saved again with the next checkpoint. */
-export function takeStatusAnswer(feed: Feed, outcome: Outcome<CoordinationAnswer>): void {
-  feed.isSaving = false;
-  if (!outcome.ok) feed.savedTs = -1;
-  else if (outcome.value.kind === 'Transacted') {
-    const entry = outcome.value.entries[1];
-    if (entry !== undefined) feed.statusEntry = entry;
-    if (!outcome.value.succeeded) feed.savedTs = -1;
-  }
+/** The changefeed is gone: nothing of it is written any more, and whoever waits is told. */
+export function dropWrites(state: S, id: string): readonly Effect[] {
+  const queue = state.writes.get(id) ?? [];
+  state.writes.delete(id);
+  const gone = failureOf('CHANGEFEED_UNKNOWN', `no changefeed ${id}`);
+  return queue.flatMap((write) =>
+    answerWrite(write, write.change.state === 'removed' ? null : gone),
+  );
 }

@@ -53,7 +53,7 @@ export function askTable(
 }
 
 function send(state: S, { askId, feed: id, request }: TableAsk): readonly Effect[] {
-  const node = state.feeds.get(id)?.node ?? null;
+  const node = state.feeds.get(id)?.placed?.node ?? null;
   if (node === null) return [];
   return [toManager(state, node, { kind: 'AskTable', id, askId, request })];
 }

@@ -214,7 +214,15 @@ function remove(state: S, message: RemoveMaintainer, env: Env, effects: Effect[]
 function sayStopped(state: S, id: string, epoch: number, env: Env, effects: Effect[]): void {
   const known = state.registry.get(id);
   const status = known?.epoch === epoch ? known.report.status : blankStatus(id);
-  const one: MaintainerReport = { id, epoch, isWorking: false, isBootstrapped: false, status };
+  const isClosed = known?.epoch === epoch && known.report.isClosed;
+  const one: MaintainerReport = {
+    id,
+    epoch,
+    isWorking: false,
+    isBootstrapped: false,
+    isClosed,
+    status,
+  };
   tell(state, [one], false, env, effects);
 }
 
@@ -223,7 +231,14 @@ function open(state: S, opening: Opening, effects: Effect[]): void {
   const { id, endpoints } = config;
   state.openings.set(id, opening);
   const status = blankStatus(id);
-  const report: MaintainerReport = { id, epoch, isWorking: true, isBootstrapped: false, status };
+  const report: MaintainerReport = {
+    id,
+    epoch,
+    isWorking: true,
+    isBootstrapped: false,
+    isClosed: false,
+    status,
+  };
   state.registry.set(id, { id, epoch, is: 'opening', ref: null, report, removal: null });
   state.changed.add(id);
   const request: FeedsRequest = { kind: 'OpenFeed', id, endpoints };
@@ -278,7 +293,7 @@ function leastLoaded(state: S, threads: readonly string[]): string {
 // ── reports ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function reported(state: S, message: MaintainerReported, env: Env, effects: Effect[]): void {
-  const { status, epoch, isBootstrapped, isLast } = message;
+  const { status, epoch, isBootstrapped, isClosed, isLast } = message;
   const known = state.registry.get(status.id);
   // A late word of another instance changes nothing.
   if (known === undefined || known.epoch !== epoch || known.is === 'stopped') return;
@@ -287,6 +302,7 @@ function reported(state: S, message: MaintainerReported, env: Env, effects: Effe
     epoch,
     isWorking: true,
     isBootstrapped,
+    isClosed,
     status,
   };
   const isNews = known.report.status.state !== status.state || !known.report.isBootstrapped;

@@ -37,6 +37,7 @@ export function reportOf(
     epoch,
     isBootstrapped: ['running', 'barrier', 'stopping'].includes(state.phase.at),
     isLast,
+    isClosed: isLast && [...state.nodes.values()].every((node) => node.isClosed),
     status: {
       id: config.id,
       state: as,

@@ -6,8 +6,8 @@
  *     capture-record/<capture-id>   stays until the node has stopped writing for sure (spec/09 9.2.5)
  *     coordinator                   election: who creates it is coordinator
  *     changefeed/<id>/info          configuration, state
- *     changefeed/<id>/epoch         maintainerEpoch
  *     changefeed/<id>/status        checkpoint
+ *     changefeed-epoch              highest maintainerEpoch of all changefeeds that were deleted
  *     timeline/<upstream-id>        segments of an upstream's history (DESIGN §8)
  */
 
@@ -41,6 +41,16 @@ export function coordinatorKey(clusterId: string): string {
   return `${clusterPrefix(clusterId)}coordinator`;
 }
 
+/** All that is stored of changefeeds, for one list over both. */
+export function changefeedListPrefix(clusterId: string): string {
+  return `${clusterPrefix(clusterId)}changefeed`;
+}
+
+/** The key that keeps epochs rising beyond the end of a changefeed's record (spec/02 F2). */
+export function changefeedEpochKey(clusterId: string): string {
+  return `${clusterPrefix(clusterId)}changefeed-epoch`;
+}
+
 /** All keys of all changefeeds begin with this. */
 export function changefeedPrefix(clusterId: string): string {
   return `${clusterPrefix(clusterId)}changefeed/`;
@@ -68,6 +78,7 @@ export type CoordinationKey =
   | { readonly kind: 'coordinator' }
   | { readonly kind: 'changefeed-info'; readonly changefeedId: string }
   | { readonly kind: 'changefeed-status'; readonly changefeedId: string }
+  | { readonly kind: 'changefeed-epoch' }
   | { readonly kind: 'timeline'; readonly upstreamId: string };
 
 /** What a key of the cluster is about; null for keys of others, and of later versions. */
@@ -77,6 +88,7 @@ export function readCoordinationKey(clusterId: string, key: string): Coordinatio
   const [room = '', id = '', leaf = '', ...more] = key.slice(prefix.length).split('/');
   if (more.length > 0) return null;
   if (room === 'coordinator' && id === '' && leaf === '') return { kind: 'coordinator' };
+  if (room === 'changefeed-epoch' && id === '' && leaf === '') return { kind: 'changefeed-epoch' };
   if (!isKeyPart(id)) return null;
   if (room === 'changefeed' && leaf === 'info')
     return { kind: 'changefeed-info', changefeedId: id };

@@ -22,6 +22,8 @@ export interface ChangefeedRecord {
   readonly createdMs: number;
   /** No maintainer has heard every node yet (spec/08 "never bootstrapped"). */
   readonly isNew: boolean;
+  /** Dispatcher managers of it may be on nodes: true from the first maintainer until all were reported as closed. */
+  readonly isOpen: boolean;
 }
 
 /** The stored status: a copy of the checkpoint downstream, for the API and for purge guards. Version 1: first. */
@@ -39,16 +41,21 @@ const storedStates: readonly string[] = [
   'removed',
 ];
 
-/** A changefeed that is created now. */
-export function newRecord(config: ChangefeedConfig, createdMs: number): ChangefeedRecord {
+/** A changefeed that is created now; its epochs will be above `epoch`. */
+export function newRecord(
+  config: ChangefeedConfig,
+  createdMs: number,
+  epoch = 0,
+): ChangefeedRecord {
   return {
     version: 1,
     config,
     state: 'normal',
     failure: null,
-    epoch: 0,
+    epoch,
     createdMs,
     isNew: true,
+    isOpen: false,
   };
 }
 
@@ -61,7 +68,7 @@ export function encodeRecord(record: ChangefeedRecord | ChangefeedStatusRecord):
 export function readRecord(text: string): ChangefeedRecord | null {
   const value = objectIn(text);
   if (value === null || value['version'] !== 1) return null;
-  const { config, state, epoch, createdMs } = value;
+  const { config, state, epoch, createdMs, isNew, isOpen } = value;
   const isWhole =
     isObject(config) &&
     typeof config['id'] === 'string' &&
@@ -70,7 +77,9 @@ export function readRecord(text: string): ChangefeedRecord | null {
     typeof state === 'string' &&
     storedStates.includes(state) &&
     Number.isSafeInteger(epoch) &&
-    typeof createdMs === 'number';
+    typeof createdMs === 'number' &&
+    typeof isNew === 'boolean' &&
+    typeof isOpen === 'boolean';
   return isWhole ? (value as unknown as ChangefeedRecord) : null;
 }
 

@@ -16,8 +16,10 @@ export type CoordinatorMessage = NodesChanged | ManagerReported | TableAnswered 
 export interface MaintainerReport {
   readonly id: string;
   readonly epoch: number;
-  /** False: it has stopped for good, and its dispatcher managers with it when the stop was to cascade. */
+  /** False: it has stopped for good. */
   readonly isWorking: boolean;
+  /** It has stopped, and so has every dispatcher manager of its changefeed on all nodes. */
+  readonly isClosed: boolean;
   /** It has heard every node, and may schedule. */
   readonly isBootstrapped: boolean;
   readonly status: ChangefeedStatus;

@@ -74,6 +74,8 @@ export interface MaintainerReported {
   readonly isBootstrapped: boolean;
   /** Its last word: it has stopped. */
   readonly isLast: boolean;
+  /** With its last word: every dispatcher manager of the changefeed has ended, on all nodes. */
+  readonly isClosed: boolean;
   readonly status: ChangefeedStatus;
 }
 

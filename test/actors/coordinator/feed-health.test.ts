@@ -57,6 +57,7 @@ const word = (
   epoch,
   isWorking: true,
   isBootstrapped: true,
+  isClosed: false,
 });
 
 test('F11, F12: the exact epoch is current, others are stale, unknown feeds are stale', () => {

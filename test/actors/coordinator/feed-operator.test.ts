@@ -21,12 +21,14 @@ const word = (
   epoch: number,
   isWorking: boolean,
   isBootstrapped = true,
+  isClosed = !isWorking,
 ): MaintainerWord => ({
   id: 'f',
   node,
   epoch,
   isWorking,
   isBootstrapped,
+  isClosed,
 });
 const up = (node: string, epoch: number, isBootstrapped = true): FeedEvent => ({
   kind: 'word',
@@ -113,6 +115,19 @@ const rows: readonly (readonly [
     stop,
     lost('a'),
     'needs-epoch',
+  ],
+  [
+    '9.2.7 Stop: stopped before all was closed, it goes on here under an epoch of its own',
+    stop,
+    { kind: 'word', word: word('a', 5, false, false, false) },
+    'needs-epoch',
+  ],
+  [
+    'Stop of a stale owner: what it leaves is adopted',
+    stale,
+    { kind: 'word', word: word('a', 5, false, false, false) },
+    'done',
+    { is: 'stopped' },
   ],
   ['8.2 Stop of a stale owner: it dies with its node', stale, lost('a'), 'done', { is: 'stopped' }],
   ['Stop: task removed', stop, removed, 'done', { is: 'unchanged' }],

@@ -34,7 +34,14 @@ test('a request is sent at once and every 500 ms, a new phase at once', () => {
   assert.equal(operators.due(0).length, 1);
   assert.equal(operators.due(499).length, 0);
   assert.equal(operators.due(500).length, 1);
-  const word = { id: 'f', node: 'a', epoch: 5, isWorking: true, isBootstrapped: true };
+  const word = {
+    id: 'f',
+    node: 'a',
+    epoch: 5,
+    isWorking: true,
+    isBootstrapped: true,
+    isClosed: false,
+  };
   assert.deepEqual(operators.heard(word).endings, [
     { operator: add, place: { is: 'replicating', node: 'a' } },
   ]);

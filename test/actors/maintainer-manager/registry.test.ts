@@ -6,7 +6,14 @@ import { blankStatus } from '#src/protocol/changefeed.ts';
 
 function registered(epoch: number, is: Registered['is']): Registered {
   const status = blankStatus('f');
-  const report = { id: 'f', epoch, isWorking: true, isBootstrapped: false, status };
+  const report = {
+    id: 'f',
+    epoch,
+    isWorking: true,
+    isBootstrapped: false,
+    isClosed: false,
+    status,
+  };
   return { id: 'f', epoch, is, ref: null, report, removal: null };
 }
 

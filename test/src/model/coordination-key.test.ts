@@ -9,6 +9,7 @@ test('every key is read back as what it is about', () => {
     [keys.coordinatorKey('c'), { kind: 'coordinator' }],
     [keys.changefeedInfoKey('c', 'f'), { kind: 'changefeed-info', changefeedId: 'f' }],
     [keys.changefeedStatusKey('c', 'f'), { kind: 'changefeed-status', changefeedId: 'f' }],
+    [keys.changefeedEpochKey('c'), { kind: 'changefeed-epoch' }],
     [keys.timelineKey('c', 'u'), { kind: 'timeline', upstreamId: 'u' }],
   ] as const;
   for (const [key, about] of cases) {
@@ -25,6 +26,7 @@ test('keys of others and of later versions are nothing', () => {
     '/sluice/c/capture/',
     '/sluice/c/capture/a/b',
     '/sluice/c/coordinator/x',
+    '/sluice/c/changefeed-epoch/x',
     '/sluice/c/changefeed/f',
     '/sluice/c/changefeed/f/info/x',
     '/sluice/c/changefeed/f/later',
@@ -39,6 +41,14 @@ test('one watch covers captures and their records, and nothing else', () => {
   assert.ok(keys.captureKey('c', 'n').startsWith(prefix));
   assert.ok(keys.captureRecordKey('c', 'n').startsWith(prefix));
   assert.ok(!keys.changefeedInfoKey('c', 'n').startsWith(prefix));
+});
+
+test('one list covers changefeeds and their highest epoch, and nothing else', () => {
+  const prefix = keys.changefeedListPrefix('c');
+  assert.ok(keys.changefeedInfoKey('c', 'n').startsWith(prefix));
+  assert.ok(keys.changefeedStatusKey('c', 'n').startsWith(prefix));
+  assert.ok(keys.changefeedEpochKey('c').startsWith(prefix));
+  assert.ok(!keys.captureKey('c', 'n').startsWith(prefix));
 });
 
 test('a part of a key has no slash, no space, and an end', () => {
