@@ -41,6 +41,8 @@ export class ThreadHost implements Host {
   readonly #factories: ThreadParts['ports'];
   readonly #feeds: FeedPorts;
   readonly #ports = new Map<string, OpenPort>();
+  /** Ports of fenced lives: shut, but perhaps still telling the other side. */
+  readonly #closing = new Set<Promise<void>>();
 
   constructor(parts: ThreadParts) {
     this.thread = parts.thread;
@@ -83,7 +85,11 @@ export class ThreadHost implements Host {
     for (const [key, { life, port }] of this.#ports) {
       if (fenced[life.gate]! < life.generation) continue;
       this.#ports.delete(key);
-      port.close().catch((error: unknown) => this.#closeFailed(key, error));
+      const closing = port
+        .close()
+        .catch((error: unknown) => this.#closeFailed(key, error))
+        .finally(() => this.#closing.delete(closing));
+      this.#closing.add(closing);
     }
     this.#gate.confirm(fenced);
   };
@@ -109,7 +115,7 @@ export class ThreadHost implements Host {
   async close(): Promise<void> {
     const ports = [...this.#ports.values()];
     this.#ports.clear();
-    await Promise.allSettled(ports.map(({ port }) => port.close()));
+    await Promise.allSettled([...ports.map(({ port }) => port.close()), ...this.#closing]);
   }
 
   #closeFailed(key: string, error: unknown): void {

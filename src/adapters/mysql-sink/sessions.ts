@@ -1,6 +1,7 @@
 import { FailureError, fail, failure } from '#src/base/failure.ts';
 import { SinkConnection } from './connection.ts';
 import { connectionCountMax, connectionLockName, killHolders, SinkSession } from './session.ts';
+import { sleep } from './surroundings.ts';
 
 import type { ConnectionOptions } from 'mysql2';
 import type { Log } from '#src/ports/log.ts';
@@ -11,6 +12,8 @@ import type { Surroundings } from './surroundings.ts';
 const waiterCountMax = 20_000;
 /** A session idle for longer (ms) is replaced before use: the server may be about to close it. */
 const idleMsMax = 20_000;
+/** Milliseconds that a close waits for the server to end what it still works on. */
+const endWithinMs = 2_000;
 
 interface Idle {
   readonly session: SinkSession;
@@ -146,9 +149,7 @@ export class Sessions {
     if (this.#closed) return stopped();
     const claimed: string[] = [];
     try {
-      const connect = (): Promise<SinkConnection> =>
-        SinkConnection.connect(this.#options, this.#surroundings);
-      const session = await SinkSession.open(kind, connect, this.#freeNames(claimed));
+      const session = await SinkSession.open(kind, this.#connect, this.#freeNames(claimed));
       if (this.#closed) {
         session.destroy();
         return stopped();
@@ -178,8 +179,7 @@ export class Sessions {
         killHolders(control, [session.lockName], (holder) => holder === id),
       );
     } catch (error) {
-      const code = error instanceof FailureError ? error.failure.code : 'INTERNAL_FAULT';
-      this.#log('warn', 'sink-kill-failed', { code, connection: session.connection.id });
+      this.#killFailed(error, session.connection.id);
     }
   }
 
@@ -194,12 +194,42 @@ export class Sessions {
     return [...this.#live].some((session) => session.connection.id === id);
   }
 
-  /** Closes every connection at once. */
-  close(): void {
+  /**
+   * Closes every connection at once. Those whose command is not answered yet are then ended on the server too, over a
+   * connection of its own (FENCE §2.2): a statement that waits for a lock would else commit long after a fence.
+   */
+  async close(): Promise<void> {
+    const busy = [...this.#live].filter(({ connection }) => connection.isBusy);
     this.#closed = true;
     this.control.close();
     for (const session of this.#live) session.destroy();
     this.#live.clear();
+    if (busy.length > 0)
+      await Promise.race([this.#endOnServer(busy), sleep(this.#surroundings, endWithinMs)]);
+  }
+
+  /** Best effort, as {@link bury}. */
+  async #endOnServer(busy: readonly SinkSession[]): Promise<void> {
+    const ids = new Set(busy.map(({ connection }) => connection.id));
+    const names = busy.map(({ lockName }) => lockName);
+    try {
+      const control = await SinkSession.open('control', this.#connect, this.#freeNames([]));
+      try {
+        await killHolders(control, names, (id) => ids.has(id));
+      } finally {
+        control.destroy();
+      }
+    } catch (error) {
+      this.#killFailed(error, [...ids].join(' '));
+    }
+  }
+
+  readonly #connect = (): Promise<SinkConnection> =>
+    SinkConnection.connect(this.#options, this.#surroundings);
+
+  #killFailed(error: unknown, connection: number | string): void {
+    const code = error instanceof FailureError ? error.failure.code : 'INTERNAL_FAULT';
+    this.#log('warn', 'sink-kill-failed', { code, connection });
   }
 
   *#freeNames(claimed: string[]): Generator<string> {

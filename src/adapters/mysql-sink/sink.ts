@@ -116,13 +116,12 @@ export class MysqlSink implements SinkPort {
     }
   };
 
-  /** Closes all connections at once. */
-  readonly close = (): Promise<void> => {
+  /** Closes all connections at once; resolves when the server has been told to end what it still works on, or cannot be told. */
+  readonly close = async (): Promise<void> => {
     this.#closed = true;
     this.#pool.close();
-    this.#sessions.close();
     this.#spans.clear();
-    return Promise.resolve();
+    await this.#sessions.close();
   };
 
   #answer(request: SinkRequest): Promise<SinkAnswer> {

@@ -266,6 +266,24 @@ for (const { make, start, skip } of makes) {
       assert.deepEqual([await count(1), await count(2)], [1, 1]);
     });
 
+    it('fence-while-waiting: what waits for a row is ended on the server, and never commits', async () => {
+      const sink = open();
+      await openAndRaise(sink);
+      const blocker = await rival();
+      await blocker.query('BEGIN');
+      await blocker.query('SELECT * FROM d.t WHERE id=2 FOR UPDATE');
+      const applying = sink.call(apply({ lanes: [[bump, 'UPDATE `d`.`t` SET v=v+1 WHERE id=2']] }));
+      await waitFor('the sink waits', isWaitingForRow);
+      await sink.close();
+      assert.equal(await wantFailure(applying), 'INTERNAL_STOPPED');
+      await blocker.query('COMMIT');
+      await waitFor('no transaction is left', async () => {
+        await sleep(150);
+        return (await server.query('SELECT 1 FROM information_schema.INNODB_TRX')).length === 0;
+      });
+      assert.deepEqual([await count(1), await count(2)], [0, 0]);
+    });
+
     it('downstream-failover-loses-raise: a regressed slot is reported, raised again and applied again', async () => {
       const sink = open();
       await openAndRaise(sink, 5);
