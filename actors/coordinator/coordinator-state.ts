@@ -110,10 +110,13 @@ export interface CoordinatorState {
   waiting: { readonly message: Extract<CoordinatorMessage, { kind: 'Ask' }>; readonly from: Ref }[];
   /** Asks taken on, by asker and number: a repeated one is not done twice. */
   readonly asked: Set<string>;
-  /** Questions that maintainers have not answered yet, and how many there were. */
+  /** Questions that maintainers have not answered yet, and the number of the last. */
   readonly tableAsks: Map<number, TableAsk>;
   tableAskCount: number;
 }
+
+/** Numbers of questions that one term has for itself. */
+const askCountOfTerm = 2 ** 20;
 
 /** A coordinator at the beginning of its term. */
 export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
@@ -135,7 +138,8 @@ export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
     waiting: [],
     asked: new Set(),
     tableAsks: new Map(),
-    tableAskCount: 0,
+    // No other term's: a maintainer may still be busy with those.
+    tableAskCount: props.ownership.revision * askCountOfTerm,
   };
 }
 

@@ -142,8 +142,8 @@ function bootstrapOn(state: S, env: Env): readonly Effect[] {
   if (state.phase === 'loading') return [];
   for (const [node, heardAtMs] of state.heardAtMs) {
     // It speaks every second: a manager that is silent was started anew, or never heard of this term.
-    if (env.now() - heardAtMs < silenceMs) continue;
-    state.heardAtMs.set(node, env.now());
+    const isAsked = state.bootstrap.nodes.get(node)?.answer === null;
+    if (isAsked || env.now() - heardAtMs < silenceMs) continue;
     state.bootstrap = askAgain(state.bootstrap, node);
   }
   const [bootstrap, ask] = due(state.bootstrap, env.now());

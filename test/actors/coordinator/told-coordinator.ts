@@ -107,6 +107,8 @@ export class ToldCoordinator {
   readonly answers = new Map<string, Outcome<CoordinatorReply>>();
   #sent: string[] = [];
   #timers = new Map<string, { readonly dueMs: number; readonly message: CoordinatorInbox }>();
+  /** The drain target that each node was told last. */
+  readonly #drains = new Map<string, DrainTarget>();
   #requestId = 0;
 
   constructor(
@@ -170,7 +172,8 @@ export class ToldCoordinator {
       readonly drain?: DrainTarget;
     } = {},
   ): void {
-    const { isBootstrap = false, incarnation = 1, drain = { number: 0, node: null } } = more;
+    const taken = this.#drains.get(node) ?? { number: 0, node: null };
+    const { isBootstrap = false, incarnation = 1, drain = taken } = more;
     const from = {
       ...refOf(places.maintainerManager, incarnation),
       ...(node === 'a' ? {} : { node }),
@@ -331,7 +334,9 @@ export class ToldCoordinator {
       this.answers.set(key, message.outcome);
       return;
     }
-    this.#sent.push(`${to.node ?? 'a'} ${lineOf(message)}`);
+    const node = to.node ?? 'a';
+    if (message.kind === 'SetDrainTarget') this.#drains.set(node, message.drain);
+    this.#sent.push(`${node} ${lineOf(message)}`);
   }
 
   #storeAnswer(request: CoordinationRequest): Outcome<CoordinationAnswer> {
