@@ -2,8 +2,10 @@
  * The elector of a node campaigns for the coordinator key with the node's session. While it owns the key a coordinator
  * runs here, under the key's createRevision as term; it also carries what this process asks to whoever leads.
  *
- *     waiting for a session ──▶ campaigning ──owned──▶ leading ──coordinator ended, or session lost──▶ (key given up) campaigning
+ *     waiting for a session ──▶ campaigning ──owned──▶ leading ──▶ (coordinator ended, key given up) ──▶ campaigning
  *                                    └── owned by another: asked again every 500 ms
+ *
+ * The coordinator is stopped when the session is lost, or when the key turns out to be another's: it looks while it leads.
  */
 import { unreachable } from '#src/base/assert.ts';
 import { failed, failure as failureOf, type Outcome } from '#src/base/failure.ts';
@@ -49,14 +51,16 @@ export interface ElectorState {
   /** The key as it was seen last. */
   readonly ownership: Ownership | null;
   readonly coordinator: Ref | null;
-  /** A coordinator is being started or runs. */
-  readonly isLeading: boolean;
+  /** What the coordinator that is being started, or runs, was given; null while there is none. */
+  readonly led: Ownership | null;
   readonly asks: ReadonlyMap<number, Ask>;
 }
 
 type S = ElectorState;
 
 const campaignEveryMs = 500;
+/** Who leads looks this often whether the key is still its own. */
+const lookEveryMs = 5_000;
 /** An ask is answered within this time, one way or another. */
 const askMs = 10_000;
 const askCountMax = 1_000;
@@ -75,7 +79,7 @@ function init(props: ElectorProps): Step<S> {
     view,
     ownership: null,
     coordinator: null,
-    isLeading: false,
+    led: null,
     asks: new Map(),
   };
   return [state, []];
@@ -111,26 +115,36 @@ function receive(state: S, message: ElectorInbox, env: Env): Step<S> {
 function signal(state: S, signal: Signal): Step<S> {
   switch (signal.kind) {
     case 'StopAsked': {
-      const { ownership } = state;
-      const give = state.isLeading && ownership !== null ? [call(resign(ownership), 'resign')] : [];
+      const { led } = state;
+      const give = led === null ? [] : [call(resign(led), 'resign')];
       return [state, [...give, { kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }]];
     }
     case 'ChildStarted':
-      return [
-        { ...state, coordinator: signal.ref },
-        [{ kind: 'Watch', target: signal.ref }, ...toLeader(state)],
-      ];
+      return started(state, signal.ref);
     case 'ChildRefused':
     case 'Terminated':
       return stepDown(state);
   }
 }
 
+function started(state: S, ref: Ref): Step<S> {
+  const next: S = { ...state, coordinator: ref };
+  const watch: Effect = { kind: 'Watch', target: ref };
+  // The claim may have gone while the cell was being started.
+  if (!isOurs(state)) return [next, [watch, stopCell(ref)]];
+  return [next, [watch, ...toLeader(state), campaignAfter(lookEveryMs)]];
+}
+
+/** The coordinator may go on: its node holds the same session, and the key is the one it was given. */
+function isOurs({ led, ownership, view }: S): boolean {
+  return led !== null && led.revision === ownership?.revision && led.lease === view.lease;
+}
+
 function viewChanged(state: S, view: NodesChanged): Step<S> {
   const next: S = { ...state, view };
   const tell: readonly Effect[] =
     state.coordinator === null ? [] : [{ kind: 'Send', to: state.coordinator, message: view }];
-  if (state.isLeading && view.lease !== state.view.lease) {
+  if (state.led !== null && view.lease !== state.view.lease) {
     // The claim is gone with the session: nothing may be written under it any more.
     const stop: readonly Effect[] = state.coordinator === null ? [] : [stopCell(state.coordinator)];
     return [next, stop];
@@ -142,7 +156,7 @@ function viewChanged(state: S, view: NodesChanged): Step<S> {
 
 function campaigning(state: S): Step<S> {
   const { view, props } = state;
-  if (view.lease === null || state.isLeading) return [state, []];
+  if (view.lease === null) return [state, []];
   const key = coordinatorKey(props.clusterId);
   return [state, [call(campaign(key, view.self, view.lease), 'campaign')]];
 }
@@ -153,19 +167,21 @@ function coordinationAnswered(
   outcome: Outcome<CoordinationAnswer>,
   env: Env,
 ): Step<S> {
-  if (tag !== 'campaign' || state.isLeading) return [state, []];
-  if (!outcome.ok || outcome.value.kind !== 'Transacted') return [state, [campaignLater]];
-  return campaigned(state, ownershipAfter(outcome.value), env);
+  if (tag !== 'campaign') return [state, []];
+  if (!outcome.ok || outcome.value.kind !== 'Transacted')
+    return [state, [campaignAfter(campaignEveryMs)]];
+  const ownership = ownershipAfter(outcome.value);
+  return state.led === null ? campaigned(state, ownership, env) : looked(state, ownership);
 }
 
 function campaigned(state: S, ownership: Ownership | null, env: Env): Step<S> {
   const { view, props } = state;
-  const isOurs = ownership?.owner === view.self && ownership.lease === view.lease;
   const next: S = { ...state, ownership };
-  if (!isOurs) {
-    const isNews = ownership?.owner !== state.ownership?.owner;
+  if (ownership?.owner !== view.self || ownership.lease !== view.lease) {
+    // Another term may have lost what was asked of the one before.
+    const isNews = ownership?.revision !== state.ownership?.revision;
     const told = isNews ? toLeader(next) : [];
-    return [next, [...told, campaignLater]];
+    return [next, [...told, campaignAfter(campaignEveryMs)]];
   }
   const coordinatorProps: CoordinatorProps = {
     clusterId: props.clusterId,
@@ -185,15 +201,29 @@ function campaigned(state: S, ownership: Ownership | null, env: Env): Step<S> {
     epoch: ownership.revision,
     owner: env.self.path,
   };
-  return [{ ...next, isLeading: true }, [spawn]];
+  return [{ ...next, led: ownership }, [spawn]];
+}
+
+/** What a look at the key has shown while a coordinator is here. */
+function looked(state: S, ownership: Ownership | null): Step<S> {
+  const next: S = { ...state, ownership };
+  const again = campaignAfter(lookEveryMs);
+  if (isOurs(next) || state.coordinator === null) return [next, [again]];
+  return [next, [stopCell(state.coordinator), again]];
 }
 
 /** The coordinator has ended: the key is given up, so that the next term is another. */
 function stepDown(state: S): Step<S> {
-  const { ownership } = state;
-  const next: S = { ...state, isLeading: false, coordinator: null, ownership: null };
-  const give = ownership === null ? [] : [call(resign(ownership), 'resign')];
-  return [next, [...give, campaignLater]];
+  const { ownership, view } = state;
+  const isOther = ownership !== null && ownership.owner !== view.self;
+  const next: S = {
+    ...state,
+    led: null,
+    coordinator: null,
+    ownership: isOther ? ownership : null,
+  };
+  const give = isOther || ownership === null ? [] : [call(resign(ownership), 'resign')];
+  return [next, [...give, campaignAfter(campaignEveryMs)]];
 }
 
 // ── asks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -238,12 +268,9 @@ function report(answer: Answered): Effect {
 
 // ── small things ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const campaignLater: Effect = {
-  kind: 'SetTimer',
-  key: 'campaign',
-  afterMs: campaignEveryMs,
-  message: { kind: 'CampaignDue' },
-};
+function campaignAfter(afterMs: number): Effect {
+  return { kind: 'SetTimer', key: 'campaign', afterMs, message: { kind: 'CampaignDue' } };
+}
 
 function stopCell(target: Ref): Effect {
   return { kind: 'Stop', target, exit: { kind: 'shutdown' } };
@@ -260,7 +287,7 @@ export const elector: Behaviour<ElectorState, ElectorInbox, ElectorProps> = {
   signal,
   overview: (state) => ({
     leader: state.ownership?.owner ?? null,
-    isLeading: state.isLeading,
+    isLeading: state.led !== null,
     asks: state.asks.size,
   }),
 };

@@ -375,7 +375,10 @@ test('basic: a node that is silent for 30 s gets nothing', () => {
 });
 
 test('drain: the next coordinator goes on with it, and it ends when the node has left', () => {
-  const one = new ToldCoordinator(['a', 'b'], ['f', 'g'].map((id) => recordOf(id, { epoch: 3 })));
+  const one = new ToldCoordinator(
+    ['a', 'b'],
+    ['f', 'g'].map((id) => recordOf(id, { epoch: 3 })),
+  );
   const drain = { number: 4, node: 'b' };
   one.reports('a', [reportOf('f', 3), reportOf('g', 3)], { isBootstrap: true, drain });
   one.reports('b', [], { isBootstrap: true, drain });

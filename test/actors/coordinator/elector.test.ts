@@ -1,0 +1,207 @@
+/** The elector: who is coordinator, for how long, and where asks go (spec/02 §2a, DESIGN §10 ownership). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { elector, type ElectorInbox, type ElectorState } from '#actors/coordinator/elector.ts';
+import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
+import type { Step } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import type { Signal } from '#src/kernel/message.ts';
+import { coordinatorKey } from '#src/model/coordination-key.ts';
+import type { CoordinationAnswer } from '#src/ports/coordination.ts';
+import type { Answered } from '#src/protocol/coordinator.ts';
+import { places } from '#src/protocol/nodes.ts';
+import { envOf, refOf } from '../cell-env.ts';
+
+const key = coordinatorKey('k');
+const unreachable = failed(failure('COORDINATION_UNREACHABLE', 'no leader', { retry: 'Again' }));
+
+function owned(owner: string | null, lease: string, revision: number): Outcome<CoordinationAnswer> {
+  const entry = { key, value: owner, revision, createRevision: revision, lease };
+  return ok({ kind: 'Transacted', succeeded: false, entries: [entry], revision });
+}
+
+/** An elector of node `a`, told one thing after another. */
+class Told {
+  state: ElectorState;
+
+  constructor() {
+    [this.state] = elector.init({ clusterId: 'k', self: 'a', isPrompt: false }, envOf());
+  }
+
+  /** One that leads under term 7. */
+  static leading(): Told {
+    const one = new Told();
+    one.sees('l1');
+    one.campaigned(owned('a', 'l1', 7));
+    one.started();
+    return one;
+  }
+
+  tell(message: ElectorInbox): string[] {
+    return this.#took(elector.receive(this.state, message, envOf()));
+  }
+
+  sees(lease: string | null, isComplete = true): string[] {
+    const view = { self: 'a', nodes: ['a', 'b'], lease, members: [], isComplete };
+    return this.tell({ kind: 'NodesChanged', ...view });
+  }
+
+  campaigned(outcome: Outcome<CoordinationAnswer>): string[] {
+    return this.tell({ kind: 'CoordinationAnswered', tag: 'campaign', outcome });
+  }
+
+  asks(requestId: number): string[] {
+    return this.tell({ kind: 'Ask', requestId, request: { kind: 'ListCaptures' } });
+  }
+
+  started(incarnation = 1): string[] {
+    return this.signal({
+      kind: 'ChildStarted',
+      id: 'coordinator',
+      ref: refOf(places.coordinator, incarnation),
+    });
+  }
+
+  ended(): string[] {
+    const ref = refOf(places.coordinator);
+    return this.signal({ kind: 'Terminated', ref, exit: { kind: 'normal' } });
+  }
+
+  signal(signal: Signal): string[] {
+    return this.#took(elector.signal!(this.state, signal, envOf()));
+  }
+
+  #took([state, effects]: Step<ElectorState>): string[] {
+    this.state = state;
+    return effects.flatMap((effect) => lineOf(effect));
+  }
+}
+
+function lineOf(effect: Effect): string[] {
+  switch (effect.kind) {
+    case 'Send':
+      return [`${effect.to.node ?? 'a'} ${effect.message.kind}`];
+    case 'CallPort': {
+      if (effect.port === 'report') {
+        const { answer } = effect.request as unknown as { readonly answer: Answered };
+        return [`answer ${answer.requestId} ${answer.outcome.ok ? 'ok' : 'no'}`];
+      }
+      return [String(effect.tag)];
+    }
+    case 'Spawn':
+      return [`spawn ${effect.id} ${effect.epoch}`];
+    case 'Stop':
+      return [`stop ${effect.target === 'self' ? 'self' : 'coordinator'}`];
+    case 'SetTimer':
+      return effect.key === 'campaign' ? ['later'] : [];
+    default:
+      return [];
+  }
+}
+
+test('it campaigns with its session, and not before it has one', () => {
+  const one = new Told();
+  assert.deepEqual(one.sees('l1', false), []);
+  assert.deepEqual(one.sees(null), []);
+  assert.deepEqual(one.sees('l1'), ['campaign']);
+  assert.deepEqual(one.sees('l1'), []);
+});
+
+test('who owns the key leads, under the revision of its creation as term', () => {
+  const one = new Told();
+  one.sees('l1');
+  assert.deepEqual(one.campaigned(owned('a', 'l1', 7)), ['spawn coordinator 7']);
+  assert.deepEqual(one.started(), ['later']);
+});
+
+test('who does not own it tries again, also when the store does not answer', () => {
+  const one = new Told();
+  one.sees('l1');
+  assert.deepEqual(one.campaigned(owned('b', 'l9', 7)), ['later']);
+  assert.deepEqual(one.tell({ kind: 'CampaignDue' }), ['campaign']);
+  assert.deepEqual(one.campaigned(unreachable), ['later']);
+});
+
+test('a key of this node’s former session is not ours', () => {
+  const one = new Told();
+  one.sees('l2');
+  assert.deepEqual(one.campaigned(owned('a', 'l1', 7)), ['later']);
+});
+
+test('the session lost: the coordinator ends, and another campaign waits for another session', () => {
+  const one = Told.leading();
+  assert.deepEqual(one.sees(null), ['stop coordinator']);
+  assert.deepEqual(one.ended(), ['resign', 'later']);
+  assert.deepEqual(one.tell({ kind: 'CampaignDue' }), []);
+  assert.deepEqual(one.sees('l2'), ['campaign']);
+});
+
+test('the session lost while the coordinator is being started: it ends as soon as it runs', () => {
+  const one = new Told();
+  one.sees('l1');
+  one.campaigned(owned('a', 'l1', 7));
+  assert.deepEqual(one.sees(null), []);
+  assert.deepEqual(one.started(), ['stop coordinator']);
+  assert.deepEqual(one.ended(), ['resign', 'later']);
+});
+
+test('the coordinator ended: the key is given up, so that the next term is another', () => {
+  const one = Told.leading();
+  assert.deepEqual(one.ended(), ['resign', 'later']);
+  // The key could not be given up, and is still there: the term is the same, nobody else had it.
+  one.tell({ kind: 'CampaignDue' });
+  assert.deepEqual(one.campaigned(owned('a', 'l1', 7)), ['spawn coordinator 7']);
+});
+
+test('the key lost while the session lives (deleted, or a store restored): the coordinator ends', () => {
+  const one = Told.leading();
+  assert.deepEqual(one.tell({ kind: 'CampaignDue' }), ['campaign']);
+  assert.deepEqual(one.campaigned(owned('a', 'l1', 7)), ['later']);
+  assert.deepEqual(one.campaigned(unreachable), ['later']);
+  one.tell({ kind: 'CampaignDue' });
+  assert.deepEqual(one.campaigned(owned('b', 'l9', 9)), ['stop coordinator', 'later']);
+  // It is stopped once; what was asked meanwhile goes to the new one.
+  assert.deepEqual(one.ended(), ['later']);
+  assert.deepEqual(one.asks(1), ['b Ask']);
+});
+
+test('the key lost and made anew by the campaign itself: another term begins', () => {
+  const one = Told.leading();
+  one.tell({ kind: 'CampaignDue' });
+  assert.deepEqual(one.campaigned(owned('a', 'l1', 9)), ['stop coordinator', 'later']);
+  assert.deepEqual(one.ended(), ['resign', 'later']);
+});
+
+test('asks go to whoever leads; those that came before go when somebody is known', () => {
+  const one = new Told();
+  assert.deepEqual(one.asks(1), []);
+  one.sees('l1');
+  assert.deepEqual(one.campaigned(owned('b', 'l9', 7)), ['b Ask', 'later']);
+  assert.deepEqual(one.campaigned(owned('b', 'l9', 7)), ['later']);
+  assert.deepEqual(one.asks(2), ['b Ask']);
+});
+
+test('asks that are open are asked again when the term changes, also of the same node', () => {
+  const one = new Told();
+  one.sees('l1');
+  one.campaigned(owned('b', 'l9', 7));
+  one.asks(1);
+  assert.deepEqual(one.campaigned(owned('b', 'l9', 8)), ['b Ask', 'later']);
+  const outcome = ok({ kind: 'Done' as const });
+  assert.deepEqual(one.tell({ kind: 'Answered', requestId: 1, outcome }), ['answer 1 ok']);
+  assert.deepEqual(one.tell({ kind: 'Answered', requestId: 1, outcome }), []);
+  assert.deepEqual(one.campaigned(owned('b', 'l9', 9)), ['later']);
+});
+
+test('an ask is answered in time, one way or another, and too many at once are refused', () => {
+  const one = new Told();
+  one.asks(1);
+  assert.deepEqual(one.tell({ kind: 'AskDue', requestId: 1 }), ['answer 1 no']);
+  for (let id = 2; id <= 1_001; id++) one.asks(id);
+  assert.deepEqual(one.asks(1_002), ['answer 1002 no']);
+});
+
+test('who stops in order gives the key up', () => {
+  assert.deepEqual(Told.leading().signal({ kind: 'StopAsked' }), ['resign', 'stop self']);
+  assert.deepEqual(new Told().signal({ kind: 'StopAsked' }), ['stop self']);
+});
