@@ -11,12 +11,12 @@ import { checkPlan, gatesOf, threadsOf, type TeamPlan } from '#src/kernel/plan.t
 import type { Ref } from '#src/kernel/ref.ts';
 import { Shell, type CellOverview } from '#src/kernel/shell.ts';
 import { Tree, type TreeOver } from '#src/kernel/tree.ts';
-import type { FeedsPort } from '#src/ports/feeds.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { PeerEvents, Peers, PeersRequest } from '#src/ports/peers.ts';
 import { Batch } from './batch.ts';
 import { perform, type ThreadCommand, type ThreadStats } from './control.ts';
-import { FeedPorts } from './feed-ports.ts';
+import { FeedDesk } from './feed-desk.ts';
+import { FeedPorts, type OpenFeed } from './feed-ports.ts';
 import { proveFence, type FenceProof } from './fence-proof.ts';
 import { Gate } from './gate.ts';
 import { inspectionOf, type Inspection } from './inspection.ts';
@@ -113,6 +113,7 @@ export class ActorSystem {
       log: this.log,
     });
     this.#threads = this.#makeThreads();
+    const desk = this.#openDesk();
     this.#host = new ThreadHost({
       thread: 'main',
       log: this.log,
@@ -121,7 +122,7 @@ export class ActorSystem {
       gate: this.gate,
       ports: {
         ...world.openPorts(settings, this.gate, this.log),
-        feeds: () => this.#feedsPort(),
+        feeds: () => desk.port() as AnyPort,
         peers: () => this.#peersPort(),
         ...options.mainPorts,
       },
@@ -296,22 +297,19 @@ export class ActorSystem {
     };
   }
 
-  /** Port `feeds` (src/ports/feeds.ts): a thread that is down, or starts only now, has the changefeeds from its start on. */
-  #feedsPort(): AnyPort {
-    const port: FeedsPort = {
-      call: async (request) => {
-        if (request.kind === 'OpenFeed') {
-          await this.#host.openFeed(request);
-          await this.#threads.ask((control) => control.openFeed(request), feedWithinMs);
-          return ok({ kind: 'FeedOpened' });
-        }
-        await this.#host.closeFeed(request.id);
-        await this.#threads.ask((control) => control.closeFeed(request.id), feedWithinMs);
-        return ok({ kind: 'FeedClosed' });
+  /** A thread that is down, or starts only now, has the changefeeds from its start on. */
+  #openDesk(): FeedDesk {
+    return new FeedDesk({
+      open: async (feed: OpenFeed) => {
+        await this.#host.openFeed(feed);
+        await this.#threads.ask((control) => control.openFeed(feed), feedWithinMs);
       },
-      close: () => Promise.resolve(),
-    };
-    return port as AnyPort;
+      close: async (id: string) => {
+        await this.#host.closeFeed(id);
+        await this.#threads.ask((control) => control.closeFeed(id), feedWithinMs);
+        await this.#options.world.feedClosed?.(this.#options.settings, id);
+      },
+    });
   }
 
   #makeTree(): Tree {

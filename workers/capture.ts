@@ -6,6 +6,7 @@ import { plan, planAlone } from '#actors/plan.ts';
 import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
 import type { CellOverview } from '#src/kernel/shell.ts';
 import type { TreeOver } from '#src/kernel/tree.ts';
+import type { CoordinationPort } from '#src/ports/coordination.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
@@ -30,6 +31,8 @@ import { world, worldUrl } from './world.ts';
 export interface CaptureOptions {
   readonly settings: CaptureSettings;
   readonly workThreadCount: number;
+  /** The store of a process without a cluster, where it was opened already; stays open. */
+  readonly coordination?: CoordinationPort;
   /** Called at every report of a changefeed's status. */
   readonly onStatus: (status: ChangefeedStatus) => void;
   /** Called once when the supervision tree gave up. */
@@ -43,12 +46,14 @@ export class Capture {
   readonly #options: CaptureOptions;
   readonly #system: ActorSystem;
   readonly #asks: Asks;
+  readonly #leader: Leader;
   #socket: Server | null = null;
 
-  private constructor(options: CaptureOptions, system: ActorSystem, asks: Asks) {
+  private constructor(options: CaptureOptions, system: ActorSystem, asks: Asks, leader: Leader) {
     this.#options = options;
     this.#system = system;
     this.#asks = asks;
+    this.#leader = leader;
   }
 
   /**
@@ -56,9 +61,10 @@ export class Capture {
    * stands. FailureError of what keeps it from listening to its peers.
    */
   static async start(options: CaptureOptions): Promise<Capture> {
-    const { settings, workThreadCount, onOver, onFence } = options;
+    const { settings, workThreadCount, coordination, onOver, onFence } = options;
     const { cluster } = settings;
     const asks = new Asks();
+    const leader: Leader = { captureId: null };
     const system = await ActorSystem.start({
       plan: cluster === undefined ? planAlone : plan,
       ...(cluster === undefined
@@ -71,9 +77,12 @@ export class Capture {
       onOver,
       ...(onFence === undefined ? {} : { onFence }),
       props: (path, running) => propsOf(path, running, settings),
-      mainPorts: { report: () => reportPort(options.onStatus, asks) },
+      mainPorts: {
+        report: () => reportPort(options.onStatus, asks, leader),
+        ...(coordination === undefined ? {} : { coordination: () => keptOpen(coordination) }),
+      },
     });
-    const capture = new Capture(options, system, asks);
+    const capture = new Capture(options, system, asks, leader);
     const { dataDirectory, isTemporary } = settings;
     if (!isTemporary)
       capture.#socket = await serveInspection(dataDirectory, () => capture.inspect(), system.log);
@@ -83,6 +92,15 @@ export class Capture {
   /** A fresh capture id, new at every start. */
   static newId(): string {
     return randomUUID();
+  }
+
+  get id(): string {
+    return this.#options.settings.captureId;
+  }
+
+  /** Capture id of the coordinator's node; null while nobody is known to lead. */
+  get leader(): string | null {
+    return this.#leader.captureId;
   }
 
   get workThreads(): readonly string[] {
@@ -147,6 +165,8 @@ export class Capture {
 }
 
 const askMs = 12_000;
+/** Changefeeds of a process that says nothing else. */
+const changefeedCountMax = 64;
 
 /** What was asked and not answered yet. */
 class Asks {
@@ -182,12 +202,23 @@ class Asks {
   }
 }
 
-function reportPort(onStatus: CaptureOptions['onStatus'], asks: Asks): AnyPort {
+/** Who leads, as the elector of this node knows. */
+interface Leader {
+  captureId: string | null;
+}
+
+/** A life of a subtree ends, its store does not. */
+function keptOpen(port: CoordinationPort): AnyPort {
+  return { call: (request) => port.call(request as never), close: () => Promise.resolve() };
+}
+
+function reportPort(onStatus: CaptureOptions['onStatus'], asks: Asks, leader: Leader): AnyPort {
   return {
     call: async (request) => {
       const report = request as ReportRequest<ChangefeedStatus, Answered>;
       if (report.kind === 'Status') onStatus(report.status);
-      else asks.answered(report.answer);
+      else if (report.kind === 'Answer') asks.answered(report.answer);
+      else leader.captureId = report.leader;
       return await Promise.resolve(ok({ kind: 'Reported' }));
     },
     close: () => Promise.resolve(),
@@ -212,7 +243,12 @@ function propsOf(path: string, system: ActorSystem, settings: CaptureSettings): 
     case places.maintainerManager:
       return { self, workThreads };
     case places.elector:
-      return { clusterId, self, isPrompt: settings.cluster === undefined };
+      return {
+        clusterId,
+        self,
+        isPrompt: settings.cluster === undefined && settings.server === undefined,
+        feedCountMax: settings.server?.changefeedCountMax ?? changefeedCountMax,
+      };
     default:
       throw new Error(`no props for ${path}`);
   }

@@ -4,16 +4,14 @@
  */
 import { fail } from '#src/base/failure.ts';
 import type { GateLife } from '#src/kernel/host.ts';
-import type { FeedsRequest } from '#src/ports/feeds.ts';
+import type { ChangefeedEndpoints } from '#src/protocol/changefeed.ts';
 import type { AnyPort } from './thread-host.ts';
-
-/** Where a changefeed reads and writes; null: as the process was started. */
-export type FeedEndpoints = Extract<FeedsRequest, { kind: 'OpenFeed' }>['endpoints'];
 
 /** A changefeed with its endpoints. */
 export interface OpenFeed {
   readonly id: string;
-  readonly endpoints: FeedEndpoints;
+  /** Null: as the process was started. */
+  readonly endpoints: ChangefeedEndpoints | null;
 }
 
 /** Opens port `name` of a changefeed for one life of a subtree. */
@@ -21,7 +19,7 @@ export type FeedPortFactory = (name: string, feed: OpenFeed, life: GateLife) => 
 
 /** The changefeeds of one thread. */
 export class FeedPorts {
-  readonly #feeds = new Map<string, FeedEndpoints>();
+  readonly #feeds = new Map<string, OpenFeed['endpoints']>();
   readonly #open: FeedPortFactory;
 
   constructor(open: FeedPortFactory, feeds: readonly OpenFeed[] = []) {
@@ -39,7 +37,7 @@ export class FeedPorts {
     const before = this.#feeds.get(id);
     this.#feeds.set(id, endpoints);
     if (before === undefined) return false;
-    return before?.upstreamUri !== endpoints?.upstreamUri || before?.sinkUri !== endpoints?.sinkUri;
+    return !isSame(before, endpoints);
   }
 
   /** Forgets a changefeed, whose ports must close. */
@@ -58,6 +56,12 @@ export class FeedPorts {
     }
     return (life) => this.#open(name, { id, endpoints }, life);
   }
+}
+
+function isSame(a: OpenFeed['endpoints'], b: OpenFeed['endpoints']): boolean {
+  return (
+    a?.upstreamUri === b?.upstreamUri && a?.sinkUri === b?.sinkUri && a?.laneCount === b?.laneCount
+  );
 }
 
 /** Whether a port's full name is one of changefeed `id`. */

@@ -1,4 +1,5 @@
 /** Which adapter stands behind which port, by URI scheme. The only file where the process meets its adapters. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, failed, FailureError } from '#src/base/failure.ts';
 import { openBlackholeSink } from '#src/adapters/blackhole-sink/blackhole-sink.ts';
@@ -20,12 +21,14 @@ import type { SubmitGate } from '#src/ports/submit-gate.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { SinkPort } from '#src/ports/sink.ts';
 import type { UpstreamPort } from '#src/ports/upstream.ts';
+import type { ChangefeedEndpoints } from '#src/protocol/changefeed.ts';
 import type { Gate } from './gate.ts';
 import { leaseDeadline } from './lease-deadline.ts';
 import type { CaptureSettings } from './settings.ts';
 import { gateCountMax } from './shared-memory.ts';
 import type { AnyPort } from './thread-host.ts';
 import { uncutPort } from './uncut.ts';
+import { UriSeal } from './uri-seal.ts';
 import type { FeedPort, PortParts } from './world.ts';
 
 /** Factories of the ports a thread may call, by life of a subtree; each opens on first use. */
@@ -195,14 +198,14 @@ export function openPortOfFeed(
   { name, feed, life }: FeedPort,
   { settings, gate, log }: PortParts,
 ): AnyPort {
-  const own = { ...settings, ...feed.endpoints };
+  const own = { ...settings, ...openEndpoints(feed.endpoints, settings) };
   switch (name) {
     case 'upstream':
       return openUpstream(own, log) as AnyPort;
     case 'sink':
       return openSink(own, gate.of(life), log) as AnyPort;
     case 'event-store':
-      return openEventStore(join(settings.dataDirectory, 'feed-events', feed.id), {
+      return openEventStore(feedEventsOf(settings, feed.id), {
         settings,
         gate,
         log,
@@ -210,4 +213,24 @@ export function openPortOfFeed(
     default:
       throw new Error(`changefeeds have no port ${name} of their own`);
   }
+}
+
+/** Only here, where connections are opened, are passwords in plain. */
+function openEndpoints(
+  endpoints: ChangefeedEndpoints | null,
+  { server }: CaptureSettings,
+): ChangefeedEndpoints | null {
+  if (endpoints === null || server === undefined) return endpoints;
+  const seal = new UriSeal(server.secretKey);
+  const { upstreamUri, sinkUri, laneCount } = endpoints;
+  return { upstreamUri: seal.open(upstreamUri), sinkUri: seal.open(sinkUri), laneCount };
+}
+
+/** Removes the event store of a changefeed whose ports are closed; the next one begins empty anyway. */
+export async function dropFeedEvents(settings: CaptureSettings, id: string): Promise<void> {
+  await rm(feedEventsOf(settings, id), { recursive: true, force: true });
+}
+
+function feedEventsOf({ dataDirectory }: CaptureSettings, id: string): string {
+  return join(dataDirectory, 'feed-events', id);
 }

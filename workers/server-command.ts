@@ -1,7 +1,8 @@
 /** `sluice server`: a node with its API, until it is told to stop. */
 import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { parseEtcdUrls } from '#src/adapters/etcd-coordination/etcd-url.ts';
-import { fail } from '#src/base/failure.ts';
+import { fail, FailureError } from '#src/base/failure.ts';
 import { parseAddress } from '#src/config/address.ts';
 import { readServerFile } from '#src/config/server-file.ts';
 import { isKeyPart } from '#src/model/coordination-key.ts';
@@ -9,9 +10,13 @@ import { startApiServer } from './api/api-server.ts';
 import { openMetrics } from './api/metrics.ts';
 import { Capture } from './capture.ts';
 import { readToken } from './client-commands/api-client.ts';
-import { LocalControlPlane } from './local-control-plane.ts';
+import { NodeControlPlane } from './api/node-control-plane.ts';
+import { LocalNode } from './local-node.ts';
 import { openLog } from './log.ts';
+import { keyOfDirectory } from './secret-key.ts';
 import type { CaptureSettings } from './settings.ts';
+import { workThreadCountMax } from './shared-memory.ts';
+import { UriSeal } from './uri-seal.ts';
 
 /** Options of the command line. */
 export interface ServerOptions {
@@ -35,15 +40,29 @@ export async function server(options: ServerOptions, version: string): Promise<n
   const captureId = Capture.newId();
   const log = openLog('main', { captureId, logLevel: options.logLevel });
   makeDirectory(options.dataDir);
+  const secretKey = keyOfDirectory(options.dataDir);
+  const node = await LocalNode.start({
+    settings: {
+      clusterId: options.clusterId,
+      upstreamUri: '',
+      sinkUri: '',
+      dataDirectory: options.dataDir,
+      isTemporary: false,
+      captureId,
+      logLevel: options.logLevel,
+      storeBytesMax: 8 * 2 ** 30,
+      laneCount: 1,
+    },
+    secretKey,
+    workThreadCount: options.workers ?? workThreadsOf(availableParallelism()),
+  });
   let address = options.addr;
-  const plane = await LocalControlPlane.open({
+  const plane = new NodeControlPlane({
     clusterId: options.clusterId,
-    captureId,
+    node,
     address: () => address,
-    dataDirectory: options.dataDir,
-    logLevel: options.logLevel,
+    seal: new UriSeal(secretKey),
     log,
-    ...(options.workers === undefined ? {} : { workThreadCount: options.workers }),
   });
   try {
     const metrics = openMetrics(plane);
@@ -51,10 +70,11 @@ export async function server(options: ServerOptions, version: string): Promise<n
     ({ address } = api);
     process.stdout.write(`sluice ${version}, capture ${captureId}: http://${address}\n`);
     log('info', 'server-started', { address, cluster: options.clusterId });
-    await stopAsked();
+    const over = await Promise.race([stopAsked(), node.over]);
     await api.close();
+    if (over !== null) throw new FailureError(over);
   } finally {
-    await plane.close();
+    await node.close();
   }
   log('info', 'server-stopped');
   return 0;
@@ -85,9 +105,14 @@ function makeDirectory(path: string): void {
   }
 }
 
-function stopAsked(): Promise<void> {
+function stopAsked(): Promise<null> {
   return new Promise((resolve) => {
-    process.once('SIGINT', () => resolve());
-    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve(null));
+    process.once('SIGTERM', () => resolve(null));
   });
+}
+
+/** One core is for main and ingest. */
+function workThreadsOf(coreCount: number): number {
+  return Math.min(workThreadCountMax, Math.max(1, coreCount - 1));
 }

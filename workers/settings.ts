@@ -16,8 +16,17 @@ export interface CaptureSettings {
   readonly storeBytesMax: number;
   /** Lanes per span of a MySQL-family sink. */
   readonly laneCount: number;
+  /** Changefeeds come and go by the API; absent: the process was started for one, which somebody looks at. */
+  readonly server?: ServerSettings;
   /** This node as one of a cluster; absent: one process with embedded coordination. */
   readonly cluster?: ClusterSettings;
+}
+
+/** What a node needs to serve changefeeds of others. */
+export interface ServerSettings {
+  readonly changefeedCountMax: number;
+  /** Opens the passwords of their endpoints: see uri-seal.ts. */
+  readonly secretKey: string;
 }
 
 /** How a node takes part in a cluster. */

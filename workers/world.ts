@@ -6,7 +6,7 @@ import type { GateLife } from '#src/kernel/host.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { OpenFeed } from './feed-ports.ts';
 import type { Gate } from './gate.ts';
-import { openPortOfFeed, openPorts } from './ports.ts';
+import { dropFeedEvents, openPortOfFeed, openPorts } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
 import type { AnyPort } from './thread-host.ts';
 
@@ -20,6 +20,8 @@ export interface World {
   ) => Readonly<Record<string, (life: GateLife) => AnyPort>>;
   /** Opens port `name` of one changefeed; absent: changefeeds have no ports of their own. */
   readonly openFeedPort?: (port: FeedPort, parts: PortParts) => AnyPort;
+  /** The ports of a changefeed are closed on all threads: what they left in the data directory may go. */
+  readonly feedClosed?: (settings: CaptureSettings, id: string) => Promise<void>;
 }
 
 /** Which port of which changefeed, and the life it belongs to. */
@@ -43,7 +45,12 @@ export function openFeedPort(world: World, port: FeedPort, parts: PortParts): An
 }
 
 /** The world of production. */
-export const world: World = { roles, openPorts, openFeedPort: openPortOfFeed };
+export const world: World = {
+  roles,
+  openPorts,
+  openFeedPort: openPortOfFeed,
+  feedClosed: dropFeedEvents,
+};
 
 /** Address of this module, for {@link ActorSystem}. */
 export const worldUrl = import.meta.url;

@@ -38,7 +38,6 @@ type S = CoordinatorState;
 
 /** Numbers of asks remembered, so that a repeated one is not done twice. */
 const askedCountMax = 10_000;
-const feedCountMax = 5_000;
 
 /** Takes an ask on. */
 export function takeAsk(state: S, ask: Ask, env: Env): readonly Effect[] {
@@ -71,7 +70,7 @@ function perform(state: S, request: CoordinatorRequest, asker: Asker, env: Env):
     case 'CreateChangefeed':
       if (state.feeds.has(request.config.id))
         return exists(state.feeds.get(request.config.id)!, request, asker);
-      return create(state, request.config, request.createdMs, asker, env);
+      return create(state, request, asker, env);
     case 'StartChangefeed':
       return start(state, request, asker, env);
     case 'ListChangefeeds': {
@@ -82,7 +81,7 @@ function perform(state: S, request: CoordinatorRequest, asker: Asker, env: Env):
       return yes(asker, { kind: 'Captures', views: captures(state) });
     case 'DrainCapture':
       if (request.node !== null && !state.nodes.includes(request.node))
-        return no(asker, 'CAPTURE_UNKNOWN', `no node ${request.node}`);
+        return unknownNode(asker, request.node);
       state.drain = { number: state.drain.number + 1, node: request.node };
       state.drainSentAtMs = -Infinity;
       return yes(asker, { kind: 'Done' });
@@ -128,21 +127,20 @@ function performOn(
     case 'PauseChangefeed': {
       const { state: now } = feed.record;
       if (now === 'stopped') return yes(asker, { kind: 'Done' });
-      if (!shouldRun(feed)) return notNow(asker, feed, 'normal or warning');
+      if (!shouldRun(feed)) return notNow(asker, feed, 'normal or warning', 'paused');
       return write(state, feed, { state: 'stopped' }, { do: 'stop' }, asker);
     }
     case 'ResumeChangefeed':
       if (shouldRun(feed)) return yes(asker, { kind: 'Done' });
       if (feed.record.state === 'removed')
-        return notNow(asker, feed, 'stopped, failed or finished');
+        return notNow(asker, feed, 'stopped or failed or finished', 'resumed');
       return run(state, feed, {}, asker, env);
     case 'RemoveChangefeed':
       return write(state, feed, { state: 'removed' }, { do: 'stop' }, asker);
     case 'MoveChangefeed':
       return moveFeed(state, feed, request.node, asker);
     case 'MoveTable':
-      if (!state.nodes.includes(request.node))
-        return no(asker, 'CAPTURE_UNKNOWN', `no node ${request.node}`);
+      if (!state.nodes.includes(request.node)) return unknownNode(asker, request.node);
       return table(
         state,
         feed,
@@ -172,14 +170,16 @@ function table(
   asker: Asker,
   env: Env,
 ): readonly Effect[] {
-  if (feed.placed === null || !shouldRun(feed)) return notNow(asker, feed, 'normal');
+  if (feed.placed === null || !shouldRun(feed))
+    return notNow(asker, feed, 'normal', 'asked about its tables');
   return askTable(state, feed, request, asker, env);
 }
 
+type CreateRequest = Extract<CoordinatorRequest, { kind: 'CreateChangefeed' }>;
+
 function create(
   state: S,
-  config: ChangefeedConfig,
-  createdMs: number,
+  { config, createdMs, warnings = [] }: Omit<CreateRequest, 'kind'>,
   asker: Asker,
   env: Env,
 ): readonly Effect[] {
@@ -190,10 +190,14 @@ function create(
       'CONFIG_INVALID',
       `changefeed id ${JSON.stringify(id)}: letters, digits, . _ : - only`,
     );
+  const { clusterId, feedCountMax } = state.props;
   if (state.feeds.size >= feedCountMax)
-    return no(asker, 'CHANGEFEED_STATE', `more than ${feedCountMax} changefeeds`);
-  const { clusterId } = state.props;
-  const record = newRecord(config, createdMs, highestEpoch(state));
+    return no(
+      asker,
+      'CHANGEFEED_STATE',
+      `there are ${feedCountMax} changefeeds, which is the most`,
+    );
+  const record = newRecord(config, createdMs, { epoch: highestEpoch(state), warnings });
   const entries = {
     info: absentEntry(changefeedInfoKey(clusterId, id)),
     status: absentEntry(changefeedStatusKey(clusterId, id)),
@@ -216,7 +220,7 @@ function exists(
     JSON.stringify(config) === JSON.stringify(request.config);
   return isSame
     ? yes(asker, { kind: 'Done' })
-    : no(asker, 'CHANGEFEED_EXISTS', `the changefeed ${feed.id} exists`);
+    : no(asker, 'CHANGEFEED_EXISTS', `changefeed ${feed.id} exists`);
 }
 
 /** Creates it, or gives it this configuration and lets it run: what a process for one changefeed begins with. */
@@ -228,8 +232,9 @@ function start(
 ): readonly Effect[] {
   const { config, createdMs } = request;
   const feed = state.feeds.get(config.id);
-  if (feed === undefined) return create(state, config, createdMs, asker, env);
-  if (feed.record.state === 'removed') return notNow(asker, feed, 'any but removed');
+  if (feed === undefined) return create(state, { config, createdMs }, asker, env);
+  if (feed.record.state === 'removed')
+    return notNow(asker, feed, 'what is not being removed', 'started');
   const isSame = JSON.stringify(feed.record.config) === JSON.stringify(config);
   if (isSame && shouldRun(feed)) return yes(asker, { kind: 'Done' });
   const isPlaced = feed.placed !== null || !state.operators.isFree(feed.id);
@@ -258,18 +263,19 @@ function update(
   request: Extract<CoordinatorRequest, { kind: 'UpdateChangefeed' }>,
   asker: Asker,
 ): readonly Effect[] {
-  if (!['stopped', 'failed', 'finished'].includes(feed.record.state))
-    return notNow(asker, feed, 'stopped or failed');
+  if (!['stopped', 'failed'].includes(feed.record.state))
+    return notNow(asker, feed, 'stopped or failed', 'updated');
   // Where it began is history: the downstream's position counts.
   const config = { ...request.config, startAt: feed.record.config.startAt };
-  return write(state, feed, { config }, { do: 'nothing' }, asker);
+  const { warnings = [] } = request;
+  return write(state, feed, { config, warnings }, { do: 'nothing' }, asker);
 }
 
 function moveFeed(state: S, feed: Feed, node: string, asker: Asker): readonly Effect[] {
-  if (!state.nodes.includes(node)) return no(asker, 'CAPTURE_UNKNOWN', `no node ${node}`);
+  if (!state.nodes.includes(node)) return unknownNode(asker, node);
   const { placed: from } = feed;
   if (from === null || !shouldRun(feed) || !state.operators.isFree(feed.id))
-    return notNow(asker, feed, 'normal, and at rest');
+    return notNow(asker, feed, 'normal, and at rest', 'moved');
   if (from.node === node) return yes(asker, { kind: 'Done' });
   state.operators.reserve(feed.id);
   const move = { do: 'move', node, from } as const;
@@ -283,20 +289,23 @@ function withFeed(
   run: (feed: Feed) => readonly Effect[],
 ): readonly Effect[] {
   const feed = state.feeds.get(id);
-  return feed === undefined ? no(asker, 'CHANGEFEED_UNKNOWN', `no changefeed ${id}`) : run(feed);
+  return feed === undefined
+    ? no(asker, 'CHANGEFEED_UNKNOWN', `there is no changefeed ${id}`)
+    : run(feed);
 }
 
 function viewOf(feed: Feed): ChangefeedView {
-  const { endpoints: _, ...config } = feed.record.config;
-  const { epoch, createdMs } = feed.record;
+  const { config, epoch, createdMs } = feed.record;
   const maintainer = feed.placed?.node ?? null;
   return { status: shownStatus(feed), config, epoch, maintainer, createdMs };
 }
 
 function captures(state: S): readonly CaptureView[] {
   const feeds = [...state.feeds.values()];
-  return state.nodes.map((id) => ({
+  return state.members.map(({ captureId: id, apiAddress, state: standing }) => ({
     id,
+    apiAddress,
+    state: standing,
     isCoordinator: id === state.props.self,
     isDraining: state.drain.node === id,
     maintainerCount: feeds.filter(({ placed }) => placed?.node === id).length,
@@ -316,11 +325,12 @@ function no(asker: Asker, code: FailureCode, message: string): readonly Effect[]
   return answer(asker, failed(why));
 }
 
-function notNow(asker: Asker, feed: Feed, needed: string): readonly Effect[] {
-  const { id, record } = feed;
-  return no(
-    asker,
-    'CHANGEFEED_STATE',
-    `the changefeed ${id} is ${record.state}; it must be ${needed}`,
-  );
+function unknownNode(asker: Asker, node: string): readonly Effect[] {
+  return no(asker, 'CAPTURE_UNKNOWN', `there is no capture ${node}`);
+}
+
+function notNow(asker: Asker, feed: Feed, needed: string, done: string): readonly Effect[] {
+  const { state } = shownStatus(feed);
+  const words = `changefeed ${feed.id} is ${state}: only ${needed} can be ${done}`;
+  return no(asker, 'CHANGEFEED_STATE', words);
 }

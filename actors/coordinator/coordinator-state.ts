@@ -19,6 +19,7 @@ import type {
   DrainTarget,
   MaintainerReport,
 } from '#src/protocol/coordinator.ts';
+import type { Member } from '#src/protocol/membership.ts';
 import type { MaintainerManagerMessage } from '#src/protocol/maintainer-manager.ts';
 import { changefeedEpochKey } from '#src/model/coordination-key.ts';
 import { mainRef, places } from '#src/protocol/nodes.ts';
@@ -34,9 +35,12 @@ export interface CoordinatorProps {
   readonly clusterId: string;
   readonly self: string;
   readonly nodes: readonly string[];
+  readonly members: readonly Member[];
   /** The coordinator key: every write is conditioned on it (FENCE §1.11). */
   readonly ownership: Ownership;
   readonly isPrompt: boolean;
+  /** Changefeeds above this are refused. */
+  readonly feedCountMax: number;
   /** It owns the key; without it nobody says when that ends. */
   readonly elector: Ref;
 }
@@ -92,6 +96,8 @@ export interface CoordinatorState {
   readonly props: CoordinatorProps;
   phase: 'loading' | 'gathering' | 'running';
   nodes: readonly string[];
+  /** All nodes in view, lingering ones too: for people. */
+  members: readonly Member[];
   /** Monotonic time of each node's last word, and which life of its manager has answered last. */
   readonly heardAtMs: Map<string, number>;
   readonly managerLives: Map<string, number>;
@@ -124,6 +130,7 @@ export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
     props,
     phase: 'loading',
     nodes: props.nodes,
+    members: props.members,
     heardAtMs: new Map(),
     managerLives: new Map(),
     bootstrap: setNodes(newBootstrapper<readonly MaintainerReport[]>(), props.nodes),
@@ -198,6 +205,13 @@ export function becomeAbsent(feed: Feed): void {
 
 /** What people see of it now. */
 export function shownStatus(feed: Feed): ChangefeedStatus {
+  const { warnings } = feed.record;
+  const shown = stateNow(feed);
+  if (warnings.length === 0) return shown;
+  return { ...shown, warnings: [...new Set([...warnings, ...shown.warnings])] };
+}
+
+function stateNow(feed: Feed): ChangefeedStatus {
   const { record, status, placed } = feed;
   // What is to stop, stops at its own pace: until it has, it is not stopped.
   if (placed !== null && (record.state === 'stopped' || record.state === 'removed'))

@@ -90,6 +90,7 @@ function signal(state: S, signal: Signal): Step<S> {
 function effectsOf(state: S, message: CoordinatorInbox, env: Env): readonly Effect[] {
   switch (message.kind) {
     case 'NodesChanged':
+      state.members = message.members;
       return viewChanged(state, message.nodes, env);
     case 'ManagerReported':
       return managerReported(state, message, env);

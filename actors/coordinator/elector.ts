@@ -30,6 +30,8 @@ export interface ElectorProps {
   readonly self: string;
   /** Failing changefeeds are tried again within seconds, as somebody is looking. */
   readonly isPrompt: boolean;
+  /** Changefeeds that this cluster may have. */
+  readonly feedCountMax: number;
 }
 
 /** Everything an elector receives. */
@@ -86,6 +88,23 @@ function init(props: ElectorProps): Step<S> {
 }
 
 function receive(state: S, message: ElectorInbox, env: Env): Step<S> {
+  return withNews(state, received(state, message, env));
+}
+
+function signal(state: S, signal: Signal): Step<S> {
+  return withNews(state, signalled(state, signal));
+}
+
+/** Whoever leads now, the process is told. */
+function withNews(before: S, [state, effects]: Step<S>): Step<S> {
+  const leader = state.ownership?.owner ?? null;
+  if (leader === (before.ownership?.owner ?? null)) return [state, effects];
+  const request: ReportRequest<never> = { kind: 'Leader', leader };
+  const news: Effect = { kind: 'CallPort', port: 'report', request, answer: 'ReportAnswered' };
+  return [state, [news, ...effects]];
+}
+
+function received(state: S, message: ElectorInbox, env: Env): Step<S> {
   switch (message.kind) {
     case 'NodesChanged':
       return message.isComplete ? viewChanged(state, message) : [state, []];
@@ -112,7 +131,7 @@ function receive(state: S, message: ElectorInbox, env: Env): Step<S> {
   }
 }
 
-function signal(state: S, signal: Signal): Step<S> {
+function signalled(state: S, signal: Signal): Step<S> {
   switch (signal.kind) {
     case 'StopAsked': {
       const { led } = state;
@@ -187,8 +206,10 @@ function campaigned(state: S, ownership: Ownership | null, env: Env): Step<S> {
     clusterId: props.clusterId,
     self: view.self,
     nodes: view.nodes,
+    members: view.members,
     ownership,
     isPrompt: props.isPrompt,
+    feedCountMax: props.feedCountMax,
     elector: env.self,
   };
   const spawn: Effect = {

@@ -39,6 +39,7 @@ type S = CoordinatorState;
  */
 export interface RecordChange {
   readonly config?: ChangefeedConfig;
+  readonly warnings?: readonly string[];
   readonly state?: StoredState;
   readonly failure?: Failure | null;
   readonly isNew?: false;
@@ -77,7 +78,7 @@ const attemptEveryMs = 25;
 
 /** The record after a change. */
 export function changed(record: ChangefeedRecord, change: RecordChange): ChangefeedRecord {
-  const { config, state, failure, isNew, isOpen, epochAbove } = change;
+  const { config, warnings, state, failure, isNew, isOpen, epochAbove } = change;
   if (change.ifRunning === true && !isRunning(record)) return record;
   const epoch = epochAbove === undefined ? record.epoch : Math.max(record.epoch, epochAbove) + 1;
   const next = { ...record, epoch, isNew: isNew ?? record.isNew, isOpen: isOpen ?? record.isOpen };
@@ -85,6 +86,7 @@ export function changed(record: ChangefeedRecord, change: RecordChange): Changef
   return {
     ...next,
     config: config ?? record.config,
+    warnings: warnings ?? record.warnings,
     state: state ?? record.state,
     failure: failure === undefined ? record.failure : failure,
   };

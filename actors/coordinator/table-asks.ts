@@ -80,7 +80,7 @@ export function tableAsksOn(state: S, env: Env): readonly Effect[] {
     if (isOver || nowMs - ask.bornAtMs >= patienceMs) {
       state.tableAsks.delete(ask.askId);
       const why = isOver
-        ? `the changefeed ${ask.feed} does not run any more`
+        ? `changefeed ${ask.feed} does not run any more`
         : `the maintainer of ${ask.feed} has not finished this within ${patienceMs / 1_000} s; it goes on`;
       effects.push(...no(ask.asker, why));
     } else if (nowMs - ask.sentAtMs >= sendAgainMs) {

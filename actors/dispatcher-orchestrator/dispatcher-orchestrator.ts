@@ -15,6 +15,7 @@ import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import { addressOf, idOf, type Ref } from '#src/kernel/ref.ts';
 import type { FeedsAnswer, FeedsRequest } from '#src/ports/feeds.ts';
+import type { ChangefeedEndpoints } from '#src/protocol/changefeed.ts';
 import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
 import type { BootstrapFeed, CloseFeed, OrchestratorMessage } from '#src/protocol/orchestrator.ts';
 import type { DispatcherManagerProps } from '../dispatcher-manager/dispatcher-manager.ts';
@@ -114,7 +115,7 @@ function bootstrap(state: S, message: BootstrapFeed, from: Ref, effects: Effect[
     state.tombstones.forget(id);
     state.managed.set(id, { is: 'opening', request: message, maintainer: from, manager: null });
     const { endpoints } = message.config;
-    effects.push(callFeeds({ kind: 'OpenFeed', id, endpoints }));
+    effects.push(openFeed(id, endpoints));
     return;
   }
   if (managed.is !== 'running') return state.pending.push({ message, from });
@@ -130,6 +131,7 @@ function opened(state: S, id: string, outcome: Outcome<FeedsAnswer>, effects: Ef
   if (managed?.is !== 'opening') return;
   if (!outcome.ok) {
     state.managed.delete(id);
+    effects.push(closeFeed(id));
     return answer(managed.maintainer, 'retry', null, effects);
   }
   const { config, epoch } = managed.request;
@@ -176,6 +178,7 @@ function gone(state: S, id: string, env: Env, effects: Effect[]): void {
   const managed = state.managed.get(id);
   if (managed === undefined) return;
   state.managed.delete(id);
+  effects.push(closeFeed(id));
   answer(managed.maintainer, 'retry', null, effects);
   workOff(state, id, env, effects);
 }
@@ -198,8 +201,15 @@ function send(to: Ref, message: MaintainerMessage, effects: Effect[]): void {
   effects.push({ kind: 'Send', to, message });
 }
 
-function callFeeds(request: FeedsRequest): Effect {
-  return { kind: 'CallPort', port: 'feeds', request, answer: 'FeedsAnswered', tag: request.id };
+function openFeed(id: string, endpoints: ChangefeedEndpoints | null): Effect {
+  const request: FeedsRequest = { kind: 'OpenFeed', id, holder: 'manager', endpoints };
+  return { kind: 'CallPort', port: 'feeds', request, answer: 'FeedsAnswered', tag: id };
+}
+
+/** Nobody waits for it: whoever opens the ports anew comes after it. */
+function closeFeed(id: string): Effect {
+  const request: FeedsRequest = { kind: 'CloseFeed', id, holder: 'manager' };
+  return { kind: 'CallPort', port: 'feeds', request, answer: 'FeedsAnswered', tag: '' };
 }
 
 function feedOf(managerId: string): string {

@@ -374,6 +374,7 @@ export const dispatcher: Behaviour<DispatcherState, DispatcherInbox, DispatcherP
   signal,
   overview: (state) => ({
     phase: state.phase,
+    changefeed: state.props.changefeed,
     span: state.props.span,
     queuedBytes: state.queuedBytes,
     queuedBlocks: state.queue.length,

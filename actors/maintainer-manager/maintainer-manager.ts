@@ -241,7 +241,7 @@ function open(state: S, opening: Opening, effects: Effect[]): void {
   };
   state.registry.set(id, { id, epoch, is: 'opening', ref: null, report, removal: null });
   state.changed.add(id);
-  const request: FeedsRequest = { kind: 'OpenFeed', id, endpoints };
+  const request: FeedsRequest = { kind: 'OpenFeed', id, holder: 'maintainer', endpoints };
   effects.push({ kind: 'CallPort', port: 'feeds', request, answer: 'FeedsAnswered', tag: id });
 }
 
@@ -340,6 +340,8 @@ function endedWith(
   state.registry.delete(known.id);
   state.registry.set(known.id, { ...known, is: 'stopped', ref: null, report, removal: null });
   forgetOldest(state);
+  const request: FeedsRequest = { kind: 'CloseFeed', id: known.id, holder: 'maintainer' };
+  effects.push({ kind: 'CallPort', port: 'feeds', request, answer: 'FeedsAnswered', tag: '' });
   tell(state, [report], false, env, effects);
 }
 

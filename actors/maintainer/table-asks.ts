@@ -88,7 +88,7 @@ function refusalOf(
     case 'move':
       if (table.get(span) === undefined) return unknown;
       if (nodes.has(change.node)) return null;
-      return { code: 'CAPTURE_UNKNOWN', message: `no node ${change.node}` };
+      return { code: 'CAPTURE_UNKNOWN', message: `there is no capture ${change.node}` };
     case 'split':
       if (parts.length > 0) {
         const message = `${span} is split into ${parts.length} parts already: merge it first`;

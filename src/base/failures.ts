@@ -25,6 +25,8 @@ export const failureCatalogue = {
   API_UNKNOWN: 'The API has no such path or method.',
   API_UNAUTHORIZED: 'The API wants the token of its configuration as a bearer token.',
   API_UNREACHABLE: 'No server answers at the URL given by --server.',
+  SECRET_KEY_WRONG:
+    'A stored password was sealed under another key than this node has. Give every node the same key, or remove the changefeed and create it anew.',
 
   // upstream: start checks
   SOURCE_UNREACHABLE: 'The upstream server does not answer. Check host, port, socket and network.',

@@ -2,6 +2,7 @@
  * The feeds port of main: tells every thread of this process where a changefeed reads and writes, before cells of it start.
  * Its answer comes when the ports `sink:<id>`, `upstream:<id>` and `event-store:<id>` may be called on each thread.
  */
+import type { ChangefeedEndpoints } from '../protocol/changefeed.ts';
 import type { Port } from './port.ts';
 
 /** Requests of the port. */
@@ -10,10 +11,14 @@ export type FeedsRequest =
   | {
       readonly kind: 'OpenFeed';
       readonly id: string;
-      readonly endpoints: { readonly upstreamUri: string; readonly sinkUri: string } | null;
+      readonly holder: FeedHolder;
+      readonly endpoints: ChangefeedEndpoints | null;
     }
-  /** Closes the ports of a changefeed that has no cells here any more. */
-  | { readonly kind: 'CloseFeed'; readonly id: string };
+  /** `holder` has no cells of this changefeed any more; with the last holder its ports close. */
+  | { readonly kind: 'CloseFeed'; readonly id: string; readonly holder: FeedHolder };
+
+/** Whose cells need a changefeed's ports: its maintainer's, or its dispatcher manager's. */
+export type FeedHolder = 'maintainer' | 'manager';
 
 /** Answers of the port. */
 export type FeedsAnswer = { readonly kind: 'FeedOpened' } | { readonly kind: 'FeedClosed' };

@@ -3,5 +3,7 @@
 /** Requests of the port; `status` and `answer` are values of the protocol, passed through as plain data. */
 export type ReportRequest<Status, Answer = never> =
   | { readonly kind: 'Status'; readonly status: Status }
+  /** Capture id of the coordinator's node; null while nobody is known to lead. */
+  | { readonly kind: 'Leader'; readonly leader: string | null }
   /** The answer to something the process had asked; once for each. */
   | { readonly kind: 'Answer'; readonly answer: Answer };

@@ -24,6 +24,8 @@ export interface ChangefeedRecord {
   readonly isNew: boolean;
   /** Dispatcher managers of it may be on nodes: true from the first maintainer until all were reported as closed. */
   readonly isOpen: boolean;
+  /** What the check of its ends found, when it was created or updated. */
+  readonly warnings: readonly string[];
 }
 
 /** The stored status: a copy of the checkpoint downstream, for the API and for purge guards. Version 1: first. */
@@ -45,7 +47,7 @@ const storedStates: readonly string[] = [
 export function newRecord(
   config: ChangefeedConfig,
   createdMs: number,
-  epoch = 0,
+  { epoch = 0, warnings = [] }: Partial<Pick<ChangefeedRecord, 'epoch' | 'warnings'>> = {},
 ): ChangefeedRecord {
   return {
     version: 1,
@@ -56,6 +58,7 @@ export function newRecord(
     createdMs,
     isNew: true,
     isOpen: false,
+    warnings,
   };
 }
 
@@ -68,7 +71,7 @@ export function encodeRecord(record: ChangefeedRecord | ChangefeedStatusRecord):
 export function readRecord(text: string): ChangefeedRecord | null {
   const value = objectIn(text);
   if (value === null || value['version'] !== 1) return null;
-  const { config, state, epoch, createdMs, isNew, isOpen } = value;
+  const { config, state, epoch, createdMs, isNew, isOpen, warnings } = value;
   const isWhole =
     isObject(config) &&
     typeof config['id'] === 'string' &&
@@ -79,7 +82,8 @@ export function readRecord(text: string): ChangefeedRecord | null {
     Number.isSafeInteger(epoch) &&
     typeof createdMs === 'number' &&
     typeof isNew === 'boolean' &&
-    typeof isOpen === 'boolean';
+    typeof isOpen === 'boolean' &&
+    Array.isArray(warnings);
   return isWhole ? (value as unknown as ChangefeedRecord) : null;
 }
 

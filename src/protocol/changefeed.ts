@@ -3,14 +3,20 @@ import type { Failure } from '../base/failure.ts';
 import type { Position } from '../model/position.ts';
 import type { StartAt } from '../model/start-at.ts';
 
+/** Where a changefeed reads and writes, and how wide. */
+export interface ChangefeedEndpoints {
+  /** Passwords in them are sealed: only the port that connects opens them. */
+  readonly upstreamUri: string;
+  readonly sinkUri: string;
+  /** Lanes per span of a MySQL-family sink. */
+  readonly laneCount: number;
+}
+
 /** A changefeed as its maintainer needs it: plain data. */
 export interface ChangefeedConfig {
   readonly id: string;
-  /**
-   * Where it reads and writes; null in a process that was started for one changefeed, whose ports know. URIs hold
-   * credentials: they go to ports and into the coordination store, never into logs, answers or failures.
-   */
-  readonly endpoints: { readonly upstreamUri: string; readonly sinkUri: string } | null;
+  /** Null in a process that was started for one changefeed, whose ports know. */
+  readonly endpoints: ChangefeedEndpoints | null;
   readonly startAt: StartAt;
   /** Table filter rules (FEATURES 1.6). */
   readonly rules: readonly string[];

@@ -7,7 +7,7 @@ import type { Guards } from '../kernel/behaviour.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from './changefeed.ts';
 import type { TableAnswered } from './maintainer-manager.ts';
 import type { SpanPlacement } from './maintainer.ts';
-import type { NodesChanged } from './membership.ts';
+import type { Member, NodesChanged } from './membership.ts';
 
 /** Messages to the coordinator. */
 export type CoordinatorMessage = NodesChanged | ManagerReported | TableAnswered | Ask;
@@ -54,6 +54,8 @@ export type CoordinatorRequest =
       readonly kind: 'CreateChangefeed';
       readonly config: ChangefeedConfig;
       readonly createdMs: number;
+      /** What the check of its ends found. */
+      readonly warnings?: readonly string[];
     }
   /** As create; one that is there is given this configuration and runs again, from its stored position. */
   | {
@@ -62,7 +64,11 @@ export type CoordinatorRequest =
       readonly createdMs: number;
     }
   /** New configuration; only while stopped or failed. */
-  | { readonly kind: 'UpdateChangefeed'; readonly config: ChangefeedConfig }
+  | {
+      readonly kind: 'UpdateChangefeed';
+      readonly config: ChangefeedConfig;
+      readonly warnings?: readonly string[];
+    }
   | { readonly kind: 'PauseChangefeed'; readonly id: string }
   | { readonly kind: 'ResumeChangefeed'; readonly id: string }
   | { readonly kind: 'RemoveChangefeed'; readonly id: string }
@@ -96,10 +102,11 @@ export type CoordinatorRequest =
   /** The coordinator steps down; another is elected. */
   | { readonly kind: 'ResignCoordinator' };
 
-/** What the API shows of a changefeed; endpoints are left out. */
+/** What is told of a changefeed. */
 export interface ChangefeedView {
   readonly status: ChangefeedStatus;
-  readonly config: Omit<ChangefeedConfig, 'endpoints'>;
+  /** Its endpoints are sealed. */
+  readonly config: ChangefeedConfig;
   readonly epoch: number;
   /** Node of its maintainer; null when it has none. */
   readonly maintainer: string | null;
@@ -109,6 +116,9 @@ export interface ChangefeedView {
 /** A node in the coordinator's eyes. */
 export interface CaptureView {
   readonly id: string;
+  /** `HOST:PORT` of its API. */
+  readonly apiAddress: string;
+  readonly state: Member['state'];
   readonly isCoordinator: boolean;
   readonly isDraining: boolean;
   readonly maintainerCount: number;

@@ -3,7 +3,7 @@
  * live through pauses, kills and graceful restarts, and nothing is lost or applied twice.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -19,9 +19,14 @@ let server: SluiceCommand;
 
 const limitMs = 60_000;
 const tickMs = 50;
+const password = 's3cr3t-canary';
 
 before(async () => {
   pair = await ServerPair.start(startMariadb);
+  for (const one of [pair.upstream, pair.downstream])
+    await one.script(
+      `CREATE USER copy@'127.0.0.1' IDENTIFIED BY '${password}'; GRANT ALL ON *.* TO copy@'127.0.0.1' WITH GRANT OPTION`,
+    );
   directory = mkdtempSync(join(tmpdir(), 'sluice-server-'));
   address = `127.0.0.1:${await freePort()}`;
   await start();
@@ -68,6 +73,10 @@ async function caughtUp(id: string): Promise<void> {
   });
 }
 
+function uriOf({ port }: { readonly port: number }): string {
+  return `mysql://copy:${password}@127.0.0.1:${port}/`;
+}
+
 async function insert(from: number, to: number): Promise<void> {
   for (let id = from; id < to; id++) {
     await pair.upstream.query(`INSERT INTO d.t VALUES (${id}, 0)`);
@@ -84,12 +93,15 @@ test(
       'create',
       '-i',
       'copy',
-      ...pair.uris,
+      '--upstream',
+      uriOf(pair.upstream),
+      '--sink-uri',
+      uriOf(pair.downstream),
       '--start',
       'oldest',
     );
     assert.equal(created['id'], 'copy');
-    assert.match(String(created['sink_uri']), /^mysql:\/\/root@127/);
+    assert.match(String(created['sink_uri']), /^mysql:\/\/copy:\*\*\*@127/);
     await pair.upstream.script('CREATE DATABASE d; CREATE TABLE d.t (id INT PRIMARY KEY, n INT)');
     await insert(0, 50);
     await caughtUp('copy');
@@ -123,6 +135,17 @@ test(
     await pair.assertEqual(['d']);
   },
 );
+
+test('passwords are stored sealed, with a key that only the owner reads', () => {
+  const stored = readFileSync(join(directory, 'coordination', 'coordination.json'), 'utf8');
+  assert.match(stored, /mysql:\/\/copy:sealed\.v1\./);
+  const files = readdirSync(directory, { recursive: true, withFileTypes: true });
+  const holders = files.filter(
+    (one) => one.isFile() && readFileSync(join(one.parentPath, one.name)).includes(password),
+  );
+  assert.deepEqual(holders, []);
+  assert.equal(statSync(join(directory, 'secret.key')).mode & 0o777, 0o600);
+});
 
 test('a server killed again and again under load loses nothing', { timeout: 240_000 }, async () => {
   const load = insert(80, 500);

@@ -346,7 +346,8 @@ export class SimProcess {
         if (report.kind === 'Status') {
           this.status = report.status;
           this.#parts.onStatus(report.status);
-        } else if (report.answer.outcome.ok) this.#asked.delete(report.answer.requestId);
+        } else if (report.kind === 'Answer' && report.answer.outcome.ok)
+          this.#asked.delete(report.answer.requestId);
         world.after(0, () => answered(ok({ kind: 'Reported' })));
       },
       close: () => {},
@@ -380,7 +381,7 @@ export class SimProcess {
       case places.maintainerManager:
         return { self, workThreads };
       default:
-        return { clusterId, self, isPrompt: true };
+        return { clusterId, self, isPrompt: true, feedCountMax: 64 };
     }
   }
 

@@ -15,6 +15,7 @@ const statuses: Readonly<Partial<Record<FailureCode, number>>> = {
   CLUSTER_NEEDED: 409,
   INTERNAL_FAULT: 500,
   INTERNAL_STOPPED: 503,
+  COORDINATOR_ABSENT: 503,
 };
 
 /**

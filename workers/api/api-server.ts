@@ -1,5 +1,5 @@
 /**
- * The HTTP API v2 (DESIGN §13). Any node takes any request: what only the coordinator can do is passed on to it once.
+ * The HTTP API v2 (DESIGN §13). Any node takes any request: the control plane asks the coordinator, wherever it is.
  * Errors are `{error_code, error_msg}`, lists `{total, items}`.
  */
 import { randomUUID, timingSafeEqual } from 'node:crypto';
@@ -14,7 +14,6 @@ import { verifyTables } from '../preflight.ts';
 import { listedChangefeed, shownChangefeed, syncedAnswer } from './answers.ts';
 import { failureOf, statusOf } from './api-error.ts';
 import type { ControlPlane } from './control-plane.ts';
-import { passOn } from './forward.ts';
 import type { Metrics } from './metrics.ts';
 import { schemas } from './schemas.ts';
 
@@ -33,6 +32,9 @@ export interface ApiServerParts {
 const bodyBytesMax = 1 << 20;
 const requestMsMax = 120_000;
 const connectionCountMax = 1_024;
+
+/** What a client waits before it asks again; an election takes about so long. */
+const retryAfterSeconds = 1;
 
 /** A running API. */
 export interface ApiServer {
@@ -101,10 +103,6 @@ function makeApi(parts: ApiServerParts): FastifyInstance {
     sendFailure(reply, failure('API_UNKNOWN', `there is no ${request.method} ${pathOf(request)}`)),
   );
   app.addHook('onRequest', async (request) => demandToken(parts.token, request));
-  app.addHook('preHandler', async (request, reply) => {
-    if (isLocal(request) || parts.plane.isCoordinator()) return;
-    await passOn(parts.plane.coordinatorAddress(), request, reply, parts.token);
-  });
   addNodeRoutes(app, parts);
   addChangefeedRoutes(app, parts.plane);
   addTableRoutes(app, parts.plane);
@@ -114,20 +112,13 @@ function makeApi(parts: ApiServerParts): FastifyInstance {
 
 // ── routes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Paths that each node answers for itself. */
-const localPaths: readonly string[] = [
-  '/api/v2/status',
-  '/status',
-  '/api/v2/health',
-  '/metrics',
-  '/api/v2/tree',
-];
+/** Paths that ask for no token. */
 const openPaths: readonly string[] = ['/metrics', '/api/v2/health'];
 
 function addNodeRoutes(app: FastifyInstance, { plane, version, metrics }: ApiServerParts): void {
   const status = (): object => ({
     version,
-    id: plane.captureId,
+    id: plane.captureId(),
     cluster_id: plane.clusterId,
     pid: process.pid,
     is_owner: plane.isCoordinator(),
@@ -155,14 +146,7 @@ function addNodeRoutes(app: FastifyInstance, { plane, version, metrics }: ApiSer
     done(plane.drain(params.id)),
   );
   app.post('/api/v2/owner/resign', { schema: schemas.resign }, () => done(plane.resign()));
-  app.get('/api/v2/tree', { schema: schemas.tree }, async () =>
-    list(
-      (await plane.inspect()).map(({ changefeed, inspection }) => ({
-        changefeed: changefeed ?? '',
-        ...inspection,
-      })),
-    ),
-  );
+  app.get('/api/v2/tree', { schema: schemas.tree }, async () => list(await plane.inspect()));
   app.get('/metrics', async (_, reply) => {
     reply.type(metrics.contentType);
     return metrics.text();
@@ -310,10 +294,6 @@ function pathOf(request: FastifyRequest): string {
   return request.url.replace(/\?.*$/, '');
 }
 
-function isLocal(request: FastifyRequest): boolean {
-  return localPaths.includes(pathOf(request));
-}
-
 function demandToken(token: Secret | null, request: FastifyRequest): void {
   if (token === null || openPaths.includes(pathOf(request))) return;
   const given = Buffer.from(request.headers.authorization ?? '');
@@ -324,7 +304,9 @@ function demandToken(token: Secret | null, request: FastifyRequest): void {
 
 function sendFailure(reply: FastifyReply, why: Failure, error?: unknown): void {
   const answer = { error_code: why.code, error_msg: why.message };
-  void reply.status(statusOf(why, error)).send(answer);
+  const status = statusOf(why, error);
+  if (status === 503) reply.header('retry-after', retryAfterSeconds);
+  void reply.status(status).send(answer);
 }
 
 function answerError(log: Log, error: unknown, request: FastifyRequest, reply: FastifyReply): void {

@@ -1,5 +1,5 @@
 /**
- * What API and command line ask of the control plane, whether that is this process alone or the coordinator of a cluster.
+ * What the API asks of the control plane, of any node: whoever is coordinator answers.
  * Every method may throw a FailureError; nothing that comes out holds a credential.
  */
 import type { ChangefeedFile } from '#src/config/changefeed-file.ts';
@@ -52,7 +52,7 @@ export interface CaptureView {
   readonly address: string;
   readonly isCoordinator: boolean;
   readonly clusterId: string;
-  readonly state: 'alive' | 'draining';
+  readonly state: 'alive' | 'draining' | 'lingering';
 }
 
 /** A place for a span, by table name. */
@@ -61,20 +61,12 @@ export interface TableMove {
   readonly captureId: string;
 }
 
-/** A supervision tree of this node. */
-export interface NodeInspection {
-  /** The changefeed whose tree it is; null: the node's. */
-  readonly changefeed: string | null;
-  readonly inspection: Inspection;
-}
-
 /** See the top of this file. */
 export interface ControlPlane {
-  readonly captureId: string;
+  /** Of this node; another one after every fence. */
+  readonly captureId: () => string;
   readonly clusterId: string;
   readonly isCoordinator: () => boolean;
-  /** API address of the coordinator when that is another node; requests are passed on to it. */
-  readonly coordinatorAddress: () => string | null;
   /** Why the control plane cannot be asked now; null when all is well. */
   readonly trouble: () => Failure | null;
 
@@ -96,6 +88,6 @@ export interface ControlPlane {
   readonly drain: (captureId: string) => Promise<void>;
   readonly resign: () => Promise<void>;
 
-  /** The supervision trees of this node as they live. */
-  readonly inspect: () => Promise<readonly NodeInspection[]>;
+  /** The supervision tree of this node as it lives; none while it has no capture. */
+  readonly inspect: () => Promise<readonly Inspection[]>;
 }

@@ -89,7 +89,6 @@ const series: readonly (readonly [string, string, (view: ChangefeedView) => numb
 /** Metrics of this node: each scrape asks the control plane anew. */
 export function openMetrics(plane: ControlPlane): Metrics {
   const registry = new Registry();
-  registry.setDefaultLabels({ capture: plane.captureId });
   collectDefaultMetrics({ register: registry });
   const labelNames = ['namespace', 'changefeed'] as const;
   const gauges = series.map(
@@ -104,18 +103,19 @@ export function openMetrics(plane: ControlPlane): Metrics {
   const refusals = new Gauge({
     name: 'sluice_refused_deliveries',
     help: 'Deliveries that a door refused since its thread was started, by message kind and reason',
-    labelNames: ['changefeed', 'thread', 'kind', 'reason'],
+    labelNames: ['thread', 'kind', 'reason'],
     registers: [registry],
   });
   const counters = new Gauge({
     name: 'sluice_count',
     help: 'What actors and links count, since their thread was started',
-    labelNames: ['changefeed', 'thread', 'name'],
+    labelNames: ['thread', 'name'],
     registers: [registry],
   });
   return {
     contentType: registry.contentType,
     text: async () => {
+      registry.setDefaultLabels({ capture: plane.captureId() });
       owner.set(plane.isCoordinator() ? 1 : 0);
       // Changefeeds are told by the coordinator's node; another one says nothing of them.
       const views = plane.isCoordinator() ? await plane.list() : [];
@@ -127,15 +127,14 @@ export function openMetrics(plane: ControlPlane): Metrics {
       }
       refusals.reset();
       counters.reset();
-      for (const { changefeed, inspection } of await plane.inspect()) {
-        for (const [thread, stats] of Object.entries(inspection.threads)) {
-          const labels = { changefeed: changefeed ?? '', thread };
+      for (const { threads } of await plane.inspect()) {
+        for (const [thread, stats] of Object.entries(threads)) {
           for (const [key, value] of Object.entries(stats.refusals)) {
             const [kind = '', reason = ''] = key.split(' ');
-            refusals.set({ ...labels, kind, reason }, value);
+            refusals.set({ thread, kind, reason }, value);
           }
           for (const [name, value] of Object.entries(stats.counters)) {
-            counters.set({ ...labels, name }, value);
+            counters.set({ thread, name }, value);
           }
         }
       }

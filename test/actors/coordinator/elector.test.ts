@@ -8,6 +8,7 @@ import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import { coordinatorKey } from '#src/model/coordination-key.ts';
 import type { CoordinationAnswer } from '#src/ports/coordination.ts';
+import type { ReportRequest } from '#src/ports/report.ts';
 import type { Answered } from '#src/protocol/coordinator.ts';
 import { places } from '#src/protocol/nodes.ts';
 import { envOf, refOf } from '../cell-env.ts';
@@ -23,9 +24,14 @@ function owned(owner: string | null, lease: string, revision: number): Outcome<C
 /** An elector of node `a`, told one thing after another. */
 class Told {
   state: ElectorState;
+  /** Who was told to lead, one after another. */
+  readonly leaders: (string | null)[] = [];
 
   constructor() {
-    [this.state] = elector.init({ clusterId: 'k', self: 'a', isPrompt: false }, envOf());
+    [this.state] = elector.init(
+      { clusterId: 'k', self: 'a', isPrompt: false, feedCountMax: 64 },
+      envOf(),
+    );
   }
 
   /** One that leads under term 7. */
@@ -73,6 +79,12 @@ class Told {
 
   #took([state, effects]: Step<ElectorState>): string[] {
     this.state = state;
+    for (const effect of effects) {
+      const report = (
+        effect.kind === 'CallPort' ? effect.request : null
+      ) as ReportRequest<never> | null;
+      if (report?.kind === 'Leader') this.leaders.push(report.leader);
+    }
     return effects.flatMap((effect) => lineOf(effect));
   }
 }
@@ -83,7 +95,9 @@ function lineOf(effect: Effect): string[] {
       return [`${effect.to.node ?? 'a'} ${effect.message.kind}`];
     case 'CallPort': {
       if (effect.port === 'report') {
-        const { answer } = effect.request as unknown as { readonly answer: Answered };
+        const report = effect.request as ReportRequest<never, Answered>;
+        if (report.kind !== 'Answer') return [];
+        const { answer } = report;
         return [`answer ${answer.requestId} ${answer.outcome.ok ? 'ok' : 'no'}`];
       }
       return [String(effect.tag)];
@@ -204,4 +218,18 @@ test('an ask is answered in time, one way or another, and too many at once are r
 test('who stops in order gives the key up', () => {
   assert.deepEqual(Told.leading().signal({ kind: 'StopAsked' }), ['resign', 'stop self']);
   assert.deepEqual(new Told().signal({ kind: 'StopAsked' }), ['stop self']);
+});
+
+test('the process is told who leads, at every change and only then', () => {
+  const one = new Told();
+  one.sees('l1');
+  one.campaigned(owned('b', 'l2', 5));
+  one.campaigned(owned('b', 'l2', 5));
+  one.campaigned(unreachable);
+  one.campaigned(owned('a', 'l1', 7));
+  one.started();
+  one.campaigned(owned('a', 'l1', 7));
+  one.ended();
+  one.campaigned(owned('b', 'l2', 9));
+  assert.deepEqual(one.leaders, ['b', 'a', null, 'b']);
 });

@@ -35,6 +35,7 @@ import type {
   MaintainerReport,
 } from '#src/protocol/coordinator.ts';
 import type { MaintainerManagerMessage } from '#src/protocol/maintainer-manager.ts';
+import type { Member } from '#src/protocol/membership.ts';
 import { places } from '#src/protocol/nodes.ts';
 import { refOf } from '../cell-env.ts';
 
@@ -132,8 +133,10 @@ export class ToldCoordinator {
       clusterId: cluster,
       self: 'a',
       nodes,
+      members: nodes.map(memberOf),
       ownership,
       isPrompt: false,
+      feedCountMax: 64,
       elector: refOf(places.elector),
     };
     const [state, effects] = coordinator.init(props, this.#env(refOf('self')));
@@ -380,3 +383,9 @@ export const uncertain = failure('COORDINATION_UNCERTAIN', 'no answer', { retry:
 
 /** A failure that may heal. */
 export const trouble = failure('SINK_DISCONNECTED', 'lost', { retry: 'Reconnect' });
+
+/** A node in view. */
+function memberOf(captureId: string): Member {
+  const addresses = { apiAddress: `${captureId}:8300`, peerAddress: `${captureId}:8301` };
+  return { captureId, ...addresses, version: '0', state: 'alive' };
+}

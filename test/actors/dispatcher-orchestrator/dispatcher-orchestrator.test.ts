@@ -69,6 +69,7 @@ class Told {
 
 function lineOf(effect: Effect): string {
   if (effect.kind === 'Spawn') return `spawn ${effect.id} ${effect.epoch} ${effect.owner}`;
+  if (effect.kind === 'CallPort') return effect.request.kind;
   if (effect.kind !== 'Send') return effect.kind;
   const { kind, is } = effect.message as { readonly kind: string; readonly is?: string };
   return `${effect.to.path} ${kind} ${is ?? ''}`;
@@ -76,13 +77,13 @@ function lineOf(effect: Effect): string {
 
 test('a manager is made for who bootstraps, under its epoch, when the ports are ready', () => {
   const one = new Told();
-  assert.deepEqual(one.tell(bootstrap(3)), ['CallPort']);
+  assert.deepEqual(one.tell(bootstrap(3)), ['OpenFeed']);
   assert.deepEqual(one.opened(), ['spawn dispatcher-manager:f 3 m']);
   assert.deepEqual(one.started(), ['Watch', 'm FeedBootstrapped ready']);
   assert.deepEqual(one.tell(bootstrap(3)), ['m FeedBootstrapped ready']);
   // Who is older is judged by the manager's door.
   assert.deepEqual(one.tell(bootstrap(2), 'old'), ['old FeedBootstrapped ready']);
-  assert.deepEqual(one.gone(), ['m FeedBootstrapped retry']);
+  assert.deepEqual(one.gone(), ['CloseFeed', 'm FeedBootstrapped retry']);
 });
 
 test('ports that do not open are tried again by who asked', () => {
@@ -90,9 +91,10 @@ test('ports that do not open are tried again by who asked', () => {
   one.tell(bootstrap(3));
   const outcome = failed(failure('CONFIG_INVALID', 'x'));
   assert.deepEqual(one.tell({ kind: 'FeedsAnswered', tag: 'f', outcome }), [
+    'CloseFeed',
     'm FeedBootstrapped retry',
   ]);
-  assert.deepEqual(one.tell(bootstrap(3)), ['CallPort']);
+  assert.deepEqual(one.tell(bootstrap(3)), ['OpenFeed']);
 });
 
 test('E6: after a close under an epoch no bootstrap of it or an earlier one makes a manager', () => {
@@ -100,7 +102,7 @@ test('E6: after a close under an epoch no bootstrap of it or an earlier one make
   assert.deepEqual(one.tell(close(5)), ['m FeedClosed closed']);
   assert.deepEqual(one.tell(bootstrap(5)), ['m FeedBootstrapped refused']);
   assert.deepEqual(one.tell(bootstrap(4)), ['m FeedBootstrapped refused']);
-  assert.deepEqual(one.tell(bootstrap(6)), ['CallPort']);
+  assert.deepEqual(one.tell(bootstrap(6)), ['OpenFeed']);
 });
 
 test('a close while a manager is there names it, until it has ended', () => {

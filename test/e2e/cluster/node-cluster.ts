@@ -126,7 +126,7 @@ export class NodeCluster {
 export function feedBetween(id: string, upstream: SqlServer, sink: SqlServer): ChangefeedConfig {
   return {
     id,
-    endpoints: { upstreamUri: upstream.uri(), sinkUri: sink.uri() },
+    endpoints: { upstreamUri: upstream.uri(), sinkUri: sink.uri(), laneCount: 2 },
     startAt: { kind: 'oldest' },
     rules: ['*.*'],
     untilCaughtUp: false,

@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { Secret } from '#src/base/secret.ts';
 import { startApiServer, type ApiServer } from '#workers/api/api-server.ts';
 import { openMetrics } from '#workers/api/metrics.ts';
-import { LocalControlPlane } from '#workers/local-control-plane.ts';
+import { NodeControlPlane } from '#workers/api/node-control-plane.ts';
+import { LocalNode } from '#workers/local-node.ts';
+import { keyOfDirectory } from '#workers/secret-key.ts';
+import { UriSeal } from '#workers/uri-seal.ts';
 
 import type { ControlPlane } from '#workers/api/control-plane.ts';
 
@@ -20,17 +23,19 @@ const limitMs = 30_000;
 /** See the top of this file. */
 export class TestNode {
   readonly directory: string;
-  readonly plane: LocalControlPlane;
+  readonly node: LocalNode;
+  readonly plane: ControlPlane;
   readonly api: ApiServer;
   /** Everything that was logged, as text. */
   readonly logged: string[];
   readonly #ownsDirectory: boolean;
 
   private constructor(
-    parts: Pick<TestNode, 'directory' | 'plane' | 'api' | 'logged'>,
+    parts: Pick<TestNode, 'directory' | 'node' | 'plane' | 'api' | 'logged'>,
     ownsDirectory: boolean,
   ) {
     this.directory = parts.directory;
+    this.node = parts.node;
     this.plane = parts.plane;
     this.api = parts.api;
     this.logged = parts.logged;
@@ -42,23 +47,37 @@ export class TestNode {
     const directory = given ?? mkdtempSync(join(tmpdir(), 'sluice-node-'));
     const logged: string[] = [];
     const log = (...line: readonly unknown[]): void => void logged.push(JSON.stringify(line));
-    const plane = await LocalControlPlane.open({
-      clusterId: 'c',
-      captureId: 'node-1',
-      address: () => '127.0.0.1:8300',
-      dataDirectory: directory,
+    const secretKey = keyOfDirectory(directory);
+    const node = await LocalNode.start({
+      settings: {
+        clusterId: 'c',
+        upstreamUri: '',
+        sinkUri: '',
+        dataDirectory: directory,
+        isTemporary: false,
+        captureId: 'node-1',
+        logLevel: 'silent',
+        storeBytesMax: 1 << 30,
+        laneCount: 1,
+      },
+      secretKey,
       workThreadCount: 1,
-      logLevel: 'silent',
+    });
+    const plane = new NodeControlPlane({
+      clusterId: 'c',
+      node,
+      address: () => '127.0.0.1:8300',
+      seal: new UriSeal(secretKey),
       log,
     });
     const api = await serve(plane, null, log);
-    return new TestNode({ directory, plane, api, logged }, given === undefined);
+    return new TestNode({ directory, node, plane, api, logged }, given === undefined);
   }
 
   /** Ends it; the directory goes when it was made for it. */
   async stop(): Promise<void> {
     await this.api.close();
-    await this.plane.close();
+    await this.node.close();
     if (this.#ownsDirectory) rmSync(this.directory, { recursive: true });
   }
 

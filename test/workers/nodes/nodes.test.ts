@@ -93,19 +93,36 @@ test(
   async (t) => {
     const node = await Node.start(t, 'a');
     await node.hears('INTERNAL_STOPPED', { feed: 'f' });
-    const endpoints = { upstreamUri: 'u', sinkUri: 's' };
-    node.feeds({ kind: 'OpenFeed', id: 'f', endpoints });
-    node.feeds({ kind: 'OpenFeed', id: 'g', endpoints: null });
+    const endpoints = { upstreamUri: 'u', sinkUri: 's', laneCount: 1 };
+    const holder = 'manager';
+    node.feeds({ kind: 'OpenFeed', id: 'f', holder, endpoints });
+    node.feeds({ kind: 'OpenFeed', id: 'g', holder, endpoints: null });
     await node.hears('sink f s #1', { feed: 'f' });
     await node.hears('sink g as started #2', { feed: 'g' });
     // The same again is no news; other endpoints replace the ports.
-    node.feeds({ kind: 'OpenFeed', id: 'f', endpoints });
+    node.feeds({ kind: 'OpenFeed', id: 'f', holder, endpoints });
     await node.hears('sink f s #1', { feed: 'f' });
-    node.feeds({ kind: 'OpenFeed', id: 'f', endpoints: { ...endpoints, sinkUri: 's2' } });
+    node.feeds({ kind: 'OpenFeed', id: 'f', holder, endpoints: { ...endpoints, sinkUri: 's2' } });
     await node.hears('sink f s2 #3', { feed: 'f' });
     await node.hears('sink g as started #2', { feed: 'g' });
-    node.feeds({ kind: 'CloseFeed', id: 'f' });
+    node.feeds({ kind: 'OpenFeed', id: 'f', holder, endpoints: { ...endpoints, laneCount: 2 } });
+    await node.hears('sink f s #4', { feed: 'f' });
+    // With the last holder the ports close; what is opened after that is new.
+    node.feeds({
+      kind: 'OpenFeed',
+      id: 'f',
+      holder: 'maintainer',
+      endpoints: { ...endpoints, laneCount: 2 },
+    });
+    node.feeds({ kind: 'CloseFeed', id: 'f', holder });
+    node.feeds({ kind: 'CloseFeed', id: 'f', holder });
+    await node.hears('sink f s #4', { feed: 'f' });
+    node.feeds({ kind: 'CloseFeed', id: 'f', holder: 'maintainer' });
     await node.hears('INTERNAL_STOPPED', { feed: 'f' });
+    node.feeds({ kind: 'OpenFeed', id: 'f', holder, endpoints });
+    node.feeds({ kind: 'CloseFeed', id: 'f', holder });
+    node.feeds({ kind: 'OpenFeed', id: 'f', holder, endpoints });
+    await node.hears('sink f s #5', { feed: 'f' });
   },
 );
 
@@ -119,8 +136,14 @@ test(
       const request: PeersRequest = { kind: 'SetMembers', members };
       node.do({ kind: 'Call', port: 'peers', request });
     };
-    a.feeds({ kind: 'OpenFeed', id: 'f', endpoints: { upstreamUri: 'u', sinkUri: 'of-a' } });
-    b.feeds({ kind: 'OpenFeed', id: 'f', endpoints: { upstreamUri: 'u', sinkUri: 'of-b' } });
+    const open = (sinkUri: string): FeedsRequest => ({
+      kind: 'OpenFeed',
+      id: 'f',
+      holder: 'manager',
+      endpoints: { upstreamUri: 'u', sinkUri, laneCount: 1 },
+    });
+    a.feeds(open('of-a'));
+    b.feeds(open('of-b'));
     join(a, [b]);
     join(b, [a]);
     // From main of one node to a thread of the other, and the answer back.

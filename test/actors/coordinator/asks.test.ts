@@ -1,0 +1,127 @@
+/** What people ask of the coordinator, and the exact words of every "no". */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { Outcome } from '#src/base/failure.ts';
+import type { CoordinatorReply, CoordinatorRequest } from '#src/protocol/coordinator.ts';
+import { configOf, recordOf, ToldCoordinator } from './told-coordinator.ts';
+
+/** The refusal in words; `Done` and the like for what is no refusal, `none` while there is no answer. */
+function wordsOf(outcome: Outcome<CoordinatorReply> | null): string {
+  if (outcome === null) return 'none';
+  return outcome.ok ? outcome.value.kind : `${outcome.failure.code}: ${outcome.failure.message}`;
+}
+
+test('every refusal names the changefeed, its state, and what can be done with it', () => {
+  const one = ToldCoordinator.running(
+    ['a', 'b'],
+    [
+      recordOf('runs'),
+      recordOf('rests', { state: 'stopped' }),
+      recordOf('ended', { state: 'finished' }),
+    ],
+  );
+  const cases: readonly (readonly [CoordinatorRequest, words: string])[] = [
+    [{ kind: 'QueryChangefeed', id: 'x' }, 'CHANGEFEED_UNKNOWN: there is no changefeed x'],
+    [{ kind: 'RemoveChangefeed', id: 'x' }, 'CHANGEFEED_UNKNOWN: there is no changefeed x'],
+    [
+      { kind: 'CreateChangefeed', config: configOf('runs'), createdMs: 7 },
+      'CHANGEFEED_EXISTS: changefeed runs exists',
+    ],
+    [
+      { kind: 'CreateChangefeed', config: configOf('a/b'), createdMs: 7 },
+      'CONFIG_INVALID: changefeed id "a/b": letters, digits, . _ : - only',
+    ],
+    [
+      { kind: 'UpdateChangefeed', config: configOf('runs') },
+      'CHANGEFEED_STATE: changefeed runs is starting: only stopped or failed can be updated',
+    ],
+    [
+      { kind: 'UpdateChangefeed', config: configOf('ended') },
+      'CHANGEFEED_STATE: changefeed ended is finished: only stopped or failed can be updated',
+    ],
+    [
+      { kind: 'PauseChangefeed', id: 'ended' },
+      'CHANGEFEED_STATE: changefeed ended is finished: only normal or warning can be paused',
+    ],
+    [{ kind: 'PauseChangefeed', id: 'rests' }, 'Done'],
+    [
+      { kind: 'MoveChangefeed', id: 'rests', node: 'b' },
+      'CHANGEFEED_STATE: changefeed rests is stopped: only normal, and at rest can be moved',
+    ],
+    [{ kind: 'MoveChangefeed', id: 'runs', node: 'z' }, 'CAPTURE_UNKNOWN: there is no capture z'],
+    [
+      { kind: 'MoveTable', id: 'runs', span: 'd.t', node: 'z' },
+      'CAPTURE_UNKNOWN: there is no capture z',
+    ],
+    [
+      { kind: 'ListTables', id: 'rests' },
+      'CHANGEFEED_STATE: changefeed rests is stopped: only normal can be asked about its tables',
+    ],
+    [{ kind: 'DrainCapture', node: 'z' }, 'CAPTURE_UNKNOWN: there is no capture z'],
+  ];
+  for (const [request, words] of cases) assert.equal(wordsOf(one.ask(request)), words);
+});
+
+test('creations side by side never pass the limit, whatever is stored already', () => {
+  const stored = Array.from({ length: 60 }, (_, i) => recordOf(`old-${i}`, { state: 'stopped' }));
+  const one = ToldCoordinator.running(['a'], stored);
+  // Nothing that is asked now is stored yet.
+  one.isHeld = true;
+  const asked = Array.from({ length: 10 }, (_, i) => one.creates(`new-${i}`));
+  assert.deepEqual(asked.map(wordsOf), [
+    ...Array<string>(4).fill('none'),
+    ...Array<string>(6).fill('CHANGEFEED_STATE: there are 64 changefeeds, which is the most'),
+  ]);
+  one.releases();
+  const listed = one.ask({ kind: 'ListChangefeeds' });
+  assert.ok(listed?.ok === true && listed.value.kind === 'Changefeeds');
+  assert.equal(listed.value.views.length, 64);
+});
+
+test('what the check of its ends found is shown with a changefeed, until it is updated', () => {
+  const one = ToldCoordinator.running(['a']);
+  const config = configOf('f');
+  one.ask({ kind: 'CreateChangefeed', config, createdMs: 1, warnings: ['w'] });
+  assert.deepEqual(one.view('f').status.warnings, ['w']);
+  const next = new ToldCoordinator(['a'], [], one.store);
+  next.boots('a');
+  assert.deepEqual(next.view('f').status.warnings, ['w']);
+  const stopped = ToldCoordinator.running(
+    ['a'],
+    [recordOf('g', { state: 'stopped', warnings: ['w'] })],
+  );
+  stopped.ask({ kind: 'UpdateChangefeed', config: configOf('g') });
+  assert.deepEqual(stopped.view('g').status.warnings, []);
+});
+
+test('every node in view is listed with its address, the lingering ones too', () => {
+  const one = ToldCoordinator.running(['a', 'b']);
+  one.tell({
+    kind: 'NodesChanged',
+    self: 'a',
+    nodes: ['a'],
+    lease: 'lease',
+    isComplete: true,
+    members: ['a', 'b'].map((captureId) => ({
+      captureId,
+      apiAddress: `${captureId}:1`,
+      peerAddress: '',
+      version: '0',
+      state: captureId === 'a' ? 'alive' : 'lingering',
+    })),
+  });
+  const listed = one.ask({ kind: 'ListCaptures' });
+  assert.ok(listed?.ok === true && listed.value.kind === 'Captures');
+  assert.deepEqual(
+    listed.value.views.map(({ id, apiAddress, state, isCoordinator }) => [
+      id,
+      apiAddress,
+      state,
+      isCoordinator,
+    ]),
+    [
+      ['a', 'a:1', 'alive', true],
+      ['b', 'b:1', 'lingering', false],
+    ],
+  );
+});

@@ -1,0 +1,302 @@
+/**
+ * The control plane as a node asks it: every request is an `Ask` that the node's elector takes to the coordinator, on
+ * whichever node that is. Checks both ends of a changefeed before they are stored, and seals their passwords.
+ */
+import { fail, FailureError, type Failure, type Outcome } from '#src/base/failure.ts';
+import { maskUri } from '#src/config/uri.ts';
+import { compileTableFilter } from '#src/model/table-filter.ts';
+import { startOf, type StartAt } from '#src/model/start-at.ts';
+import type { Log } from '#src/ports/log.ts';
+import type { ChangefeedConfig, ChangefeedState } from '#src/protocol/changefeed.ts';
+import type {
+  ChangefeedView as CoordinatorView,
+  CoordinatorReply,
+  CoordinatorRequest,
+} from '#src/protocol/coordinator.ts';
+import { demandChangefeedId } from '../changefeed-id.ts';
+import type { Inspection, LiveNode } from '../inspection.ts';
+import { preflight, type PreflightResult } from '../preflight.ts';
+import type { UriSeal } from '../uri-seal.ts';
+import type {
+  CaptureView,
+  ChangefeedChange,
+  ChangefeedRequest,
+  ChangefeedView,
+  ControlPlane,
+  PlacedSpans,
+  TableMove,
+} from './control-plane.ts';
+
+/** A node as the control plane asks it; it may lose its capture, and be another one later. */
+export interface AskedNode {
+  /** Of the capture that runs, or starts now. */
+  readonly captureId: string;
+  /** Capture id of the coordinator's node; null while nobody is known to lead. */
+  readonly leader: string | null;
+  /** Why it cannot be asked now; null when all is well. */
+  trouble(): Failure | null;
+  ask(request: CoordinatorRequest): Promise<Outcome<CoordinatorReply>>;
+  /** The supervision tree of the capture that runs; null while there is none. */
+  inspect(): Promise<Inspection | null>;
+}
+
+/** What it asks through. */
+export interface NodeControlPlaneParts {
+  readonly clusterId: string;
+  readonly node: AskedNode;
+  /** `HOST:PORT` of this node's API. */
+  readonly address: () => string;
+  readonly seal: UriSeal;
+  readonly log: Log;
+}
+
+/** Stopping and removing are done when nothing runs any more, which is looked at so often and so long. */
+const lookEveryMs = 50;
+const lookMsMax = 60_000;
+
+const running: readonly ChangefeedState[] = ['starting', 'normal', 'warning'];
+
+/** See the top of this file. */
+export class NodeControlPlane implements ControlPlane {
+  readonly clusterId: string;
+  readonly #parts: NodeControlPlaneParts;
+
+  constructor(parts: NodeControlPlaneParts) {
+    this.clusterId = parts.clusterId;
+    this.#parts = parts;
+  }
+
+  readonly captureId = (): string => this.#parts.node.captureId;
+
+  readonly isCoordinator = (): boolean => this.#parts.node.leader === this.captureId();
+
+  readonly trouble = (): Failure | null => this.#parts.node.trouble();
+
+  readonly captures = async (): Promise<readonly CaptureView[]> => {
+    const reply = await this.#ask({ kind: 'ListCaptures' });
+    if (reply.kind !== 'Captures') return fail('INTERNAL_FAULT', 'not an answer to ListCaptures');
+    const self = this.captureId();
+    return reply.views.map(({ id, apiAddress, isCoordinator, isDraining, state }) => ({
+      id,
+      address: id === self ? this.#parts.address() : apiAddress,
+      isCoordinator,
+      clusterId: this.clusterId,
+      state: isDraining ? 'draining' : state,
+    }));
+  };
+
+  readonly list = async (): Promise<readonly ChangefeedView[]> => {
+    const reply = await this.#ask({ kind: 'ListChangefeeds' });
+    if (reply.kind !== 'Changefeeds')
+      return fail('INTERNAL_FAULT', 'not an answer to ListChangefeeds');
+    return reply.views.map(shown).sort((a, b) => (a.id < b.id ? -1 : 1));
+  };
+
+  readonly query = async (id: string): Promise<ChangefeedView> => shown(await this.#view(id));
+
+  readonly create = async (request: ChangefeedRequest): Promise<ChangefeedView> => {
+    const { id, config } = request;
+    demandChangefeedId(id);
+    if (await this.#isThere(id)) fail('CHANGEFEED_EXISTS', `changefeed ${id} exists`);
+    const { start, timeline, warnings } = await this.#check(request, startOf(request.start));
+    const { seal } = this.#parts;
+    await this.#ask({
+      kind: 'CreateChangefeed',
+      createdMs: Date.now(),
+      warnings,
+      config: {
+        id,
+        endpoints: {
+          upstreamUri: seal.seal(request.upstreamUri),
+          sinkUri: seal.seal(request.sinkUri),
+          laneCount: config.laneCount,
+        },
+        startAt: { kind: 'position', position: start, timeline },
+        rules: config.rules,
+        untilCaughtUp: false,
+        memoryQuota: config.memoryQuota,
+        stuckAfterMs: config.stuckAfterMs,
+      },
+    });
+    return this.query(id);
+  };
+
+  readonly update = async (id: string, change: ChangefeedChange): Promise<ChangefeedView> => {
+    const view = await this.#view(id);
+    demandState(view, ['stopped', 'failed'], 'updated');
+    const { config: before } = view;
+    const { seal } = this.#parts;
+    const { upstreamUri, sinkUri: sinkBefore, laneCount } = endpointsOf(before);
+    const sinkUri = change.sinkUri === undefined ? sinkBefore : seal.seal(change.sinkUri);
+    const { rules, memoryQuota, stuckAfterMs } = change.config ?? before;
+    const next = { rules, laneCount: change.config?.laneCount ?? laneCount };
+    const ends = { id, upstreamUri: seal.open(upstreamUri), sinkUri: seal.open(sinkUri) };
+    const { warnings } = await this.#check({ ...ends, config: next }, before.startAt);
+    const endpoints = { upstreamUri, sinkUri, laneCount: next.laneCount };
+    await this.#ask({
+      kind: 'UpdateChangefeed',
+      warnings,
+      config: { ...before, endpoints, rules, memoryQuota, stuckAfterMs },
+    });
+    return this.query(id);
+  };
+
+  readonly pause = async (id: string): Promise<void> => {
+    demandState(await this.#view(id), running, 'paused');
+    await this.#ask({ kind: 'PauseChangefeed', id });
+    await this.#until(`changefeed ${id} is still stopping`, async () => {
+      const { status, maintainer } = await this.#view(id);
+      return status.state === 'stopped' && maintainer === null;
+    });
+  };
+
+  readonly resume = async (id: string): Promise<void> => {
+    demandState(await this.#view(id), ['stopped', 'failed', 'finished'], 'resumed');
+    await this.#ask({ kind: 'ResumeChangefeed', id });
+  };
+
+  readonly remove = async (id: string): Promise<void> => {
+    await this.#ask({ kind: 'RemoveChangefeed', id });
+    await this.#until(
+      `changefeed ${id} is still being removed`,
+      async () => !(await this.#isThere(id)),
+    );
+  };
+
+  readonly tables = async (id: string): Promise<readonly PlacedSpans[]> => {
+    await this.#view(id);
+    const inspection = await this.#parts.node.inspect();
+    const spans = inspection === null ? [] : spansIn(inspection.tree, id);
+    return [{ captureId: this.captureId(), spans: [...spans].sort() }];
+  };
+
+  readonly moveTable = async (id: string, { captureId }: TableMove): Promise<void> => {
+    await this.#view(id);
+    await this.#demandCapture(captureId);
+    needsCluster('moving a table');
+  };
+
+  readonly splitTable = async (id: string): Promise<void> => {
+    await this.#view(id);
+    needsCluster('splitting a table');
+  };
+
+  readonly mergeTable = async (id: string): Promise<void> => {
+    await this.#view(id);
+    needsCluster('merging a table');
+  };
+
+  readonly drain = async (captureId: string): Promise<void> => {
+    await this.#demandCapture(captureId);
+    needsCluster('draining a node');
+  };
+
+  // oxlint-disable-next-line require-await -- a refusal is a rejected promise, as with the others
+  readonly resign = async (): Promise<void> => needsCluster('resigning');
+
+  readonly inspect = async (): Promise<readonly Inspection[]> => {
+    const inspection = await this.#parts.node.inspect();
+    return inspection === null ? [] : [inspection];
+  };
+
+  // ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #ask(request: CoordinatorRequest): Promise<CoordinatorReply> {
+    const outcome = await this.#parts.node.ask(request);
+    if (!outcome.ok) throw new FailureError(outcome.failure);
+    return outcome.value;
+  }
+
+  async #view(id: string): Promise<CoordinatorView> {
+    const reply = await this.#ask({ kind: 'QueryChangefeed', id });
+    return reply.kind === 'Changefeed'
+      ? reply.view
+      : fail('INTERNAL_FAULT', 'not an answer to QueryChangefeed');
+  }
+
+  async #isThere(id: string): Promise<boolean> {
+    try {
+      await this.#view(id);
+      return true;
+    } catch (error) {
+      if (error instanceof FailureError && error.failure.code === 'CHANGEFEED_UNKNOWN')
+        return false;
+      throw error;
+    }
+  }
+
+  /** What was asked is stored; another coordinator goes on with it, so its absence only takes time. */
+  async #until(otherwise: string, holds: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + lookMsMax;
+    while (performance.now() < deadline) {
+      try {
+        if (await holds()) return;
+      } catch (error) {
+        if (!(error instanceof FailureError) || error.failure.code !== 'COORDINATOR_ABSENT')
+          throw error;
+      }
+      await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+    }
+    fail('CHANGEFEED_STATE', otherwise);
+  }
+
+  #check({ id, upstreamUri, sinkUri, config }: Ends, startAt: StartAt): Promise<PreflightResult> {
+    const { rules, laneCount } = config;
+    compileTableFilter(rules);
+    const { log } = this.#parts;
+    return preflight({ id, upstreamUri, sinkUri, startAt, rules, laneCount, log });
+  }
+
+  async #demandCapture(captureId: string): Promise<void> {
+    const known = await this.captures();
+    if (known.some(({ id }) => id === captureId)) return;
+    fail('CAPTURE_UNKNOWN', `there is no capture ${captureId}`);
+  }
+}
+
+/** Both ends, passwords in plain. */
+interface Ends extends Pick<ChangefeedRequest, 'id' | 'upstreamUri' | 'sinkUri'> {
+  readonly config: { readonly rules: readonly string[]; readonly laneCount: number };
+}
+
+function shown(view: CoordinatorView): ChangefeedView {
+  const { config, status, createdMs, maintainer } = view;
+  const { upstreamUri, sinkUri, laneCount } = endpointsOf(config);
+  const { rules, memoryQuota, stuckAfterMs, startAt } = config;
+  return {
+    id: config.id,
+    upstreamUri: maskUri(upstreamUri),
+    sinkUri: maskUri(sinkUri),
+    start: startAt.kind === 'position' ? startAt.position.gtid : startAt.kind,
+    createdMs,
+    config: { rules, memoryQuota, stuckAfterMs, laneCount },
+    status,
+    maintainer,
+  };
+}
+
+function endpointsOf(config: ChangefeedConfig): NonNullable<ChangefeedConfig['endpoints']> {
+  return config.endpoints ?? fail('INTERNAL_FAULT', `changefeed ${config.id} has no endpoints`);
+}
+
+function demandState(
+  { config, status }: CoordinatorView,
+  states: readonly ChangefeedState[],
+  done: string,
+): void {
+  if (states.includes(status.state)) return;
+  const needed = states.filter((one) => one !== 'starting').join(' or ');
+  fail(
+    'CHANGEFEED_STATE',
+    `changefeed ${config.id} is ${status.state}: only ${needed} can be ${done}`,
+  );
+}
+
+function spansIn({ state, children = [] }: LiveNode, id: string): readonly string[] {
+  const own = state?.['changefeed'] === id && typeof state['span'] === 'string';
+  return [...(own ? [String(state['span'])] : []), ...children.flatMap((one) => spansIn(one, id))];
+}
+
+function needsCluster(what: string): never {
+  return fail('CLUSTER_NEEDED', `${what} takes several nodes, and this is one`);
+}
