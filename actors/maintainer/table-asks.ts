@@ -132,7 +132,9 @@ export function splitChecked(
     wanted.step = 'waiting';
     return [];
   }
-  const why = failure('TABLE_UNSPLITTABLE', refusal, { scope: 'Table' });
+  const why = failure('TABLE_UNSPLITTABLE', `${span} cannot be split: ${refusal}`, {
+    scope: 'Table',
+  });
   return settle(state, span, failed(why));
 }
 

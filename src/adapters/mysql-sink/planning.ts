@@ -1,4 +1,6 @@
+import { spanTables } from '#src/model/span.ts';
 import { BatchPlanner } from './batch/batch-planner.ts';
+import { splitRefusal } from './batch/key-scope.ts';
 import { TableCatalog } from './batch/table-catalog.ts';
 
 import type { Routing } from '#src/model/start-at.ts';
@@ -10,6 +12,8 @@ export interface Planning {
   plan(input: BatchInput): Promise<BatchPlan>;
   /** Drops all table definitions. */
   forget(): void;
+  /** Why the rows of a table span must stay together; null when they may be split. */
+  splitRefusal(span: string): Promise<string | null>;
   /** Which tables must share a span. */
   groups(rules: readonly string[]): Promise<Routing['groups']>;
 }
@@ -37,6 +41,13 @@ export function openPlanning(parts: PlanningParts): Planning {
     },
     forget: () => {
       catalog.forget();
+    },
+    splitRefusal: async (span) => {
+      const [name, other] = spanTables(span);
+      if (name === undefined || other !== undefined) return 'it is tied to other tables';
+      // What was read before may be of an earlier schema.
+      catalog.forget();
+      return splitRefusal(await catalog.table(name.schema, name.table));
     },
     groups: (rules) => catalog.groups(rules),
   };

@@ -1,4 +1,5 @@
 import { FailureError, fail, failed, failure, ok } from '#src/base/failure.ts';
+import { isPart } from '#src/model/span.ts';
 import { inTurn, runCanary } from './canary.ts';
 import { FeedWriter } from './feed-writer.ts';
 import { readEndpoint } from './endpoint.ts';
@@ -6,10 +7,12 @@ import { machine } from './machine.ts';
 import { makeMetaTables, metaTables } from './meta-schema.ts';
 import { openPlanning } from './planning.ts';
 import { Raiser } from './raise.ts';
+import { Reslotter } from './reslot.ts';
 import { readServerFacts } from './server-facts.ts';
 import { Sessions } from './sessions.ts';
 import { encodePosition, readCheckpoint, readLane } from './slot-position.ts';
 import { feedSlot, tokenMax } from './slot.ts';
+import { literal } from './sql-text.ts';
 import { SpanWriter } from './span-writer.ts';
 import { sleep } from './surroundings.ts';
 import { FencedWriter } from './transaction.ts';
@@ -57,6 +60,7 @@ export class MysqlSink implements SinkPort {
   readonly #sessions: Sessions;
   readonly #pool: SessionPool;
   readonly #raiser: Raiser;
+  readonly #reslotter: Reslotter;
   readonly #spanParts: SpanParts;
   readonly #feed: FeedWriter;
   readonly #laneCount: number;
@@ -98,6 +102,7 @@ export class MysqlSink implements SinkPort {
       nextName,
       plan: (input) => this.#opened().plan(input),
     };
+    this.#reslotter = new Reslotter(parts, nextName);
     this.#feed = new FeedWriter(parts, { writer, nextName });
   }
 
@@ -139,9 +144,9 @@ export class MysqlSink implements SinkPort {
       case 'RunDdl':
         return this.#runDdl(request);
       case 'CheckSplit':
-        return Promise.resolve({ kind: 'SplitChecked', refusal: 'parts come later' });
+        return this.#checkSplit(request.span);
       case 'Reslot':
-        return fail('SINK_REFUSED', 'parts come later');
+        return this.#reslot(request);
       case 'ReadGroups':
         return this.#readGroups(request);
       case 'Release':
@@ -189,7 +194,25 @@ export class MysqlSink implements SinkPort {
     if (row === undefined) return fail('SINK_REGRESSED', 'the row of the feed is missing');
     const checkpoint = readCheckpoint(row);
     this.#feed.raised(changefeed, { token, seq: row.seq, checkpoint });
-    return { kind: 'FeedRaised', checkpoint, parts: [] };
+    return { kind: 'FeedRaised', checkpoint, parts: await this.#readParts(changefeed) };
+  }
+
+  /** Read after the raise: no earlier owner divides anything any more. */
+  #readParts(changefeed: string): Promise<readonly string[]> {
+    const sql = `SELECT DISTINCT span FROM ${this.#tables.slot} WHERE cf=${literal(changefeed)}`;
+    return this.#sessions.control.with(async (session) => {
+      const rows = await session.rows(sql, 'read how tables are divided');
+      return rows.map((row) => String(row['span'])).filter(isPart);
+    });
+  }
+
+  async #checkSplit(span: string): Promise<SinkAnswer> {
+    return { kind: 'SplitChecked', refusal: await this.#opened().splitRefusal(span) };
+  }
+
+  async #reslot(request: RequestOf<'Reslot'>): Promise<SinkAnswer> {
+    await this.#reslotter.reslot(request);
+    return { kind: 'Reslotted' };
   }
 
   async #raiseSpan(request: RequestOf<'RaiseSpan'>): Promise<SinkAnswer> {

@@ -1,7 +1,7 @@
 import { fail } from '#src/base/failure.ts';
 
 import type { Checkpoint } from '#src/model/position.ts';
-import type { SlotState } from '#src/ports/sink.ts';
+import type { PartProgress, SlotState } from '#src/ports/sink.ts';
 import type { SlotRow } from './slot.ts';
 
 /** What a lane's slot row says in `pos`. */
@@ -12,6 +12,8 @@ export interface LanePosition {
   readonly lanes: number;
   /** Present while a cut batch is being replayed: up to here the downstream may hold changes already. Above `ts`. */
   readonly redoTs?: number;
+  /** Of a span that was joined of parts: keys in these buckets are applied so far. Those not above `ts` are left out. */
+  readonly parts?: readonly PartProgress[];
   /** Names the batch that wrote this row, never used twice: a commit whose answer was lost is recognised by it. */
   readonly by: string;
 }
@@ -20,7 +22,9 @@ export interface LanePosition {
 export function encodePosition(position: LanePosition): string {
   const { ts, gtid, base, lanes, redoTs, by } = position;
   const redo = redoTs !== undefined && redoTs > ts ? { redoTs } : {};
-  return JSON.stringify({ ts, gtid, base, lanes, ...redo, by });
+  const ahead = (position.parts ?? []).filter((part) => part.ts > ts);
+  const parts = ahead.length > 0 ? { parts: ahead } : {};
+  return JSON.stringify({ ts, gtid, base, lanes, ...redo, ...parts, by });
 }
 
 /** The state of a lane from its row. */
@@ -32,7 +36,21 @@ export function readLane(row: SlotRow): SlotState {
   const redo = pos['redoTs'];
   const batch = String(pos['by']);
   const state = { slot: row.slot, lane: row.lane, seq: row.seq, ts, base, lanes, batch };
-  return redo === undefined ? state : { ...state, redoTs: count(redo, row) };
+  const parts = readParts(pos['parts'], row);
+  return {
+    ...state,
+    ...(redo === undefined ? {} : { redoTs: count(redo, row) }),
+    ...(parts.length > 0 ? { parts } : {}),
+  };
+}
+
+function readParts(value: unknown, row: SlotRow): readonly PartProgress[] {
+  if (value === undefined) return [];
+  const parts: readonly unknown[] = Array.isArray(value) ? value : [null];
+  return parts.map((part) => {
+    const { from, to, ts } = (part ?? {}) as Record<string, unknown>;
+    return { from: count(from, row), to: count(to, row), ts: count(ts, row) };
+  });
 }
 
 /** The checkpoint as stored in slot 0; `by` as in {@link LanePosition}. */

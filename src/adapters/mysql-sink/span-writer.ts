@@ -5,7 +5,7 @@ import { encodePosition } from './slot-position.ts';
 import { StagedTransaction } from './staged-transaction.ts';
 
 import type { Failure } from '#src/base/failure.ts';
-import type { SinkApplied, SinkRequest, SlotState } from '#src/ports/sink.ts';
+import type { PartProgress, SinkApplied, SinkRequest, SlotState } from '#src/ports/sink.ts';
 import type { BatchInput, BatchPlan } from './batch/batch.ts';
 import type { LanePosition } from './slot-position.ts';
 import type { SlotStep, FencedWriter, WriterParts } from './transaction.ts';
@@ -49,6 +49,7 @@ export class SpanWriter {
   readonly #parts: SpanParts;
   readonly #lanes: Lane[];
   readonly #redoTs: number;
+  readonly #applied: readonly PartProgress[];
   #staged: { readonly transaction: StagedTransaction; readonly lane: Lane } | null = null;
   #busy = false;
   #isReleased = false;
@@ -70,6 +71,7 @@ export class SpanWriter {
       .toSorted((a, b) => a.lane - b.lane)
       .map(({ slot, seq, ts }) => ({ slot, seq, ts }));
     this.#redoTs = resumeOf(raised.lanes, raised.ts).redoTs;
+    this.#applied = raised.lanes.flatMap((lane) => lane.parts ?? []);
   }
 
   /** Applies one request; requests of one span come one after the other. */
@@ -208,6 +210,7 @@ export class SpanWriter {
       span,
       afterTs,
       untilTs,
+      parts: this.#applied.filter((part) => part.ts > afterTs),
       idempotent: request.idempotent || isRedo,
       wholeTransactions: wholeTransactions || request.idempotent || isRedo,
     };
@@ -225,6 +228,7 @@ export class SpanWriter {
       base: request.afterTs,
       lanes,
       redoTs: this.#redoTs,
+      parts: this.#applied,
       by: this.#parts.nextName(),
     };
   }

@@ -1,6 +1,7 @@
 /** What every sink promises, kept by the real one over the simulated server. */
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
-import { testSinkConformance } from '#test/src/adapters/sink-conformance.ts';
+import { testSinkConformance, type SinkUnderTest } from '#test/src/adapters/sink-conformance.ts';
+import { testSplitConformance } from '#test/src/adapters/split-conformance.ts';
 import { SimMachine } from './sim-machine.ts';
 import { SinkWorld } from './sim-sink-driver.ts';
 
@@ -8,7 +9,10 @@ import type { SinkPort } from '#src/ports/sink.ts';
 
 let seed = 0;
 
-testSinkConformance('the fenced sink on a simulated server', () => {
+for (const suite of [testSinkConformance, testSplitConformance])
+  suite('the fenced sink on a simulated server', start);
+
+function start(): Promise<SinkUnderTest> {
   const speed = { latencyMs: 2, commitMs: 3, definitionMs: 20, statementMs: 1, killMs: 5 };
   const at = new SinkWorld(++seed, speed);
   const { server, host, drain } = at;
@@ -38,4 +42,4 @@ testSinkConformance('the fenced sink on a simulated server', () => {
       await Promise.all(sinks.map((sink) => sink.close()));
     },
   });
-});
+}

@@ -39,7 +39,8 @@ export const conformanceTable: WriterTable = {
   key: [0],
 };
 
-const changefeed = 'conformance';
+/** The changefeed of the suite. */
+export const changefeed = 'conformance';
 const span = 'conformance.item';
 const farTs = 2 ** 50;
 
@@ -135,7 +136,7 @@ function seqOf(lanes: readonly SlotState[]): number {
 }
 
 /** Opens an instance whose feed has `token`, with the table made. */
-async function prepared(downstream: SinkUnderTest, token: number): Promise<SinkPort> {
+export async function preparedSink(downstream: SinkUnderTest, token: number): Promise<SinkPort> {
   const sink = downstream.open();
   await askSink(sink, { kind: 'Open', changefeed }, 'Opened');
   await raiseFeed(sink, token);
@@ -195,7 +196,7 @@ const feedCases: Case[] = [
   [
     'raises the feed only to a higher token and names the one that is there',
     async (downstream) => {
-      const sink = await prepared(downstream, 5);
+      const sink = await preparedSink(downstream, 5);
       for (const token of [5, 4]) {
         const failure = await refusedBySink(sink, { kind: 'RaiseFeed', changefeed, token });
         assert.equal(failure.code, 'SINK_FENCED');
@@ -208,7 +209,7 @@ const feedCases: Case[] = [
   [
     'keeps the checkpoint of the newest owner and never lets it go back',
     async (downstream) => {
-      const before = await prepared(downstream, 1);
+      const before = await preparedSink(downstream, 1);
       const save = (token: number, ts: number): SinkRequest => ({
         kind: 'SaveCheckpoint',
         changefeed,
@@ -231,7 +232,7 @@ const feedCases: Case[] = [
   [
     'runs a DDL once and not for a stale owner',
     async (downstream) => {
-      const before = await prepared(downstream, 1);
+      const before = await preparedSink(downstream, 1);
       const statement = ddl(
         7,
         'CREATE TABLE `conformance`.`other` (`id` int NOT NULL PRIMARY KEY)',
@@ -261,7 +262,7 @@ const spanCases: Case[] = [
   [
     'starts a span at the place it is told and raises it to no lower token',
     async (downstream) => {
-      const sink = await prepared(downstream, 1);
+      const sink = await preparedSink(downstream, 1);
       const lanes = await raiseSpan(sink, 7, 42);
       assert.equal(seqOf(lanes), 0);
       assert.equal(resumeOf(lanes, 0).startTs, 42);
@@ -281,7 +282,7 @@ const spanCases: Case[] = [
   [
     'applies what is after afterTs and up to untilTs, and tells what it did',
     async (downstream) => {
-      const sink = await prepared(downstream, 1);
+      const sink = await preparedSink(downstream, 1);
       await raiseSpan(sink, 1);
       const first = blockOf(conformanceTable, [1, 2, 3].map(insertAt));
       const second = blockOf(conformanceTable, [4, 5, 6].map(insertAt));
@@ -300,7 +301,7 @@ const spanCases: Case[] = [
   [
     'applies inserts, updates and deletes of one key in their order',
     async (downstream) => {
-      const sink = await prepared(downstream, 1);
+      const sink = await preparedSink(downstream, 1);
       await raiseSpan(sink, 1);
       const changes: Change[] = [
         [null, [1, 'a']],
@@ -333,7 +334,7 @@ const spanCases: Case[] = [
   [
     'refuses a writer whose token was raised by another, and takes nothing of it',
     async (downstream) => {
-      const before = await prepared(downstream, 1);
+      const before = await preparedSink(downstream, 1);
       await raiseSpan(before, 1);
       await applied(before, apply(1, [blockOf(conformanceTable, [insertAt(1)])]));
       const after = downstream.open();
@@ -351,7 +352,7 @@ const spanCases: Case[] = [
   [
     'goes on counting where a lost instance stopped, without loss or repeat',
     async (downstream) => {
-      let sink = await prepared(downstream, 1);
+      let sink = await preparedSink(downstream, 1);
       for (let ts = 1; ts <= 6; ts++) {
         const lanes = await raiseSpan(sink, ts);
         assert.equal(seqOf(lanes), ts - 1);
@@ -370,7 +371,7 @@ const spanCases: Case[] = [
   [
     'writes final states when told that changes may be there already',
     async (downstream) => {
-      const sink = await prepared(downstream, 1);
+      const sink = await preparedSink(downstream, 1);
       await raiseSpan(sink, 1);
       await applied(sink, apply(1, [blockOf(conformanceTable, [insertAt(1), insertAt(2)])]));
       const again = blockOf(conformanceTable, [
@@ -398,7 +399,7 @@ const stageCases: Case[] = [
   [
     'commits a transaction of several calls at its end and not before',
     async (downstream) => {
-      const sink = await prepared(downstream, 1);
+      const sink = await preparedSink(downstream, 1);
       await raiseSpan(sink, 1);
       const part = (ids: readonly number[], isOpen: boolean): Uint8Array => {
         const changes = ids.map((id): Change => [null, [id, `row ${id}`]]);
@@ -430,7 +431,7 @@ const stageCases: Case[] = [
   [
     'loses a transaction of several calls whole when its instance ends',
     async (downstream) => {
-      const before = await prepared(downstream, 1);
+      const before = await preparedSink(downstream, 1);
       await raiseSpan(before, 1);
       const block = blockOf(conformanceTable, [insertAt(3)], true);
       await applied(before, apply(1, [block], { stage: 'begin' }));

@@ -2,10 +2,12 @@ import { RowEvent, rowEventFlag, rowEventType } from '#src/adapters/binlog/row-e
 import { cellState } from '#src/adapters/binlog/row-image.ts';
 import { readTableMap } from '#src/adapters/binlog/table-map.ts';
 import { fail } from '#src/base/failure.ts';
+import { isGroup } from '#src/model/span.ts';
 import { readEvents } from './block-reader.ts';
 import { conflictKeys } from './conflict-key.ts';
 import { insertRowCountMax, writeFold } from './fold-writer.ts';
 import { ImageArena, absentCell } from './image-arena.ts';
+import { KeyScope } from './key-scope.ts';
 import { chooseLanes, laneRowCountMin, lanesWorth } from './lane-choice.ts';
 import { LaneWriter } from './lane-writer.ts';
 import { netChange, netChanges } from './net-change.ts';
@@ -15,6 +17,7 @@ import { hasInvalidEnum, insertHead, writeValues } from './row-text.ts';
 import { bindTable } from './table-binding.ts';
 import { isCascading } from './table-definition.ts';
 
+import type { ScopeOf } from './key-scope.ts';
 import type { BatchInput, BatchOptions, BatchPlan } from './batch.ts';
 import type { LoggedEvent, LoggedTable } from './block-reader.ts';
 import type { ConflictKey } from './conflict-key.ts';
@@ -29,9 +32,10 @@ interface KnownTable {
   conflicts: Promise<readonly ConflictKey[] | null> | null;
 }
 
-/** The events of one table in a batch. */
+/** The events of one table in a batch, and which of their rows are meant; null: all. */
 interface TableWork {
   readonly table: KnownTable;
+  readonly scope: KeyScope | null;
   readonly events: LoggedEvent[];
 }
 
@@ -66,15 +70,15 @@ export class BatchPlanner {
    */
   async plan(input: BatchInput): Promise<BatchPlan> {
     const { events, ...facts } = readEvents(input);
-    const works = await this.#workOf(events);
+    const works = await this.#workOf(events, input);
     const laneCount = input.wholeTransactions ? 1 : this.#options.laneCount;
     const lanes = Array.from(
       { length: laneCount },
       () => new LaneWriter(this.#options.packetBytesMax),
     );
-    const isGroup = input.span.startsWith('group:');
-    const cascades = isGroup && !events.every(cascadesLogged);
-    if (!isGroup) for (const work of works.values()) checkAlone(work);
+    const isOfSeveral = isGroup(input.span);
+    const cascades = isOfSeveral && !events.every(cascadesLogged);
+    if (!isOfSeveral) for (const work of works.values()) checkAlone(work);
     let rowCount = 0;
     if (cascades || sharesTables(works)) {
       rowCount = this.#writeOrdered(events, works, lanes[0]!, {
@@ -95,7 +99,7 @@ export class BatchPlanner {
     };
   }
 
-  async #workOf(events: readonly LoggedEvent[]): Promise<Map<LoggedTable, TableWork>> {
+  async #workOf(events: readonly LoggedEvent[], of: ScopeOf): Promise<Map<LoggedTable, TableWork>> {
     const works = new Map<LoggedTable, TableWork>();
     let last: LoggedTable | null = null;
     let lastWork: TableWork | null = null;
@@ -104,7 +108,9 @@ export class BatchPlanner {
         last = event.table;
         lastWork = works.get(last) ?? null;
         if (lastWork === null) {
-          lastWork = { table: await this.#knownTable(last), events: [] };
+          const table = await this.#knownTable(last);
+          const scope = await KeyScope.of(table.binding, this.#catalog, of);
+          lastWork = { table, scope, events: [] };
           works.set(last, lastWork);
         }
       }
@@ -155,9 +161,11 @@ export class BatchPlanner {
     const writer = new OrderedWriter(lane, options);
     let rowCount = 0;
     for (const logged of events) {
-      const { binding } = works.get(logged.table)!.table;
-      this.#event.open(logged.eventType, logged.body, binding.map);
-      rowCount += writer.write(binding, this.#event);
+      const { table, scope } = works.get(logged.table)!;
+      this.#event.open(logged.eventType, logged.body, table.binding.map);
+      const { commitTs } = logged;
+      const rows = scope === null ? null : (event: RowEvent) => scope.operationOf(event, commitTs);
+      rowCount += writer.write(table.binding, this.#event, rows);
     }
     writer.end();
     return rowCount;
@@ -168,6 +176,7 @@ export class BatchPlanner {
    * Statements are dealt out over the lanes. Null when an image lacks a column.
    */
   #writeInserts(work: TableWork, lanes: readonly LaneWriter[], idempotent: boolean): number | null {
+    const { scope } = work;
     const { binding } = work.table;
     const { written } = binding;
     const event = this.#event;
@@ -182,10 +191,14 @@ export class BatchPlanner {
     for (const logged of work.events) {
       event.open(logged.eventType, logged.body, binding.map);
       const lane = lanes[Math.floor(rowCount / laneRowCountMin) % lanes.length]!;
-      for (let isFirst = true; event.next(); isFirst = false, rowCount++) {
+      let isFirst = true;
+      while (event.next()) {
+        if (scope !== null && scope.operationOf(event, logged.commitTs) === null) continue;
+        rowCount++;
         arena.reset();
         const image = arena.keep(event.after);
         if (isFirst && lacksColumn(binding, arena, image)) return null;
+        isFirst = false;
         lane.beginRow(shape);
         writeValues(lane.out, arena, image, written);
         if (binding.enums.length > 0) lane.isRelaxed = hasInvalidEnum(binding, arena, image);
@@ -202,6 +215,7 @@ export class BatchPlanner {
     lanes: readonly LaneWriter[],
     idempotent: boolean,
   ): Promise<number | null> {
+    const { scope } = work;
     const { binding } = work.table;
     const event = this.#event;
     const key = binding.key!.map((column) => column.index);
@@ -209,9 +223,13 @@ export class BatchPlanner {
     let rowCount = 0;
     for (const logged of work.events) {
       event.open(logged.eventType, logged.body, binding.map);
-      for (let isFirst = true; event.next(); isFirst = false, rowCount++) {
+      for (let isFirst = true; event.next(); isFirst = false) {
         if (isFirst && eventLacksColumn(binding, event)) return null;
-        if (!fold.add(event)) return null;
+        const operation =
+          scope === null ? event.operation : scope.operationOf(event, logged.commitTs);
+        if (operation === null) continue;
+        rowCount++;
+        if (!fold.add(event, operation)) return null;
       }
     }
     const changes = netChanges(binding, fold, idempotent);

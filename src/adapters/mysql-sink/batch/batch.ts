@@ -1,3 +1,5 @@
+import type { PartProgress } from '#src/ports/sink.ts';
+
 /** What one lane does: complete SQL statements in order. */
 export interface LanePlan {
   /** Statements without a closing semicolon, in a binary session charset; row-count checks are statements of their own. */
@@ -26,12 +28,14 @@ export interface BatchPlan {
 export interface BatchInput {
   /** Blocks of one span in order. */
   readonly blocks: readonly Uint8Array[];
-  /** Name of the span; groups of tables with cascading foreign keys begin with `group:`. */
+  /** Name of the span: of a part of a table only the rows in its buckets are applied. */
   readonly span: string;
   /** Transactions up to and including this commitTs are left out. */
   readonly afterTs: number;
   /** Transactions after this commitTs are left out. */
   readonly untilTs: number;
+  /** Rows whose keys fall into these buckets are applied so far: what was logged up to there is left out. */
+  readonly parts: readonly PartProgress[];
   /** The downstream may hold some of the changes: rows are written as final states, without row-count checks. */
   readonly idempotent: boolean;
   /** All changes go to lane 0, so that source transactions stay whole. */

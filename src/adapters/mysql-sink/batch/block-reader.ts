@@ -14,6 +14,7 @@ export interface LoggedTable {
 /** One rows event to apply. */
 export interface LoggedEvent {
   readonly table: LoggedTable;
+  readonly commitTs: number;
   readonly eventType: number;
   readonly body: Uint8Array;
 }
@@ -32,6 +33,7 @@ export function readEvents(input: BatchInput): BatchEvents {
   const events: LoggedEvent[] = [];
   const known = new Map<string, LoggedTable>();
   let isWanted = false;
+  let eventTs = 0;
   let transactionCount = 0;
   let lastTs = input.afterTs;
   let commitMs = 0;
@@ -42,6 +44,7 @@ export function readEvents(input: BatchInput): BatchEvents {
     visitBlock(block, {
       transaction(commitTs, transactionMs, transactionGtid) {
         isWanted = commitTs > input.afterTs && commitTs <= input.untilTs;
+        eventTs = commitTs;
         // A transaction that continues in the next block repeats its record.
         if (!isWanted || commitTs === lastTs) return;
         transactionCount++;
@@ -60,7 +63,8 @@ export function readEvents(input: BatchInput): BatchEvents {
         tables[index] = table;
       },
       rows(tableIndex, eventType, body) {
-        if (isWanted) events.push({ table: tables[tableIndex]!, eventType, body });
+        if (isWanted)
+          events.push({ table: tables[tableIndex]!, commitTs: eventTs, eventType, body });
       },
     });
   }

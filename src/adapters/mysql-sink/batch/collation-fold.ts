@@ -78,7 +78,7 @@ export function foldQuery(charset: string, collation: string): string | null {
   if (!/^\w+$/.test(collation) || !/^\w+$/.test(charset)) return null;
   // Weights of several levels do not simply follow one another: the coarser collation of one level has no such trouble.
   const place = `COLLATE ${collation.replace(/_a[is]_c[is]$/, '_ai_ci')}`;
-  switch (foldKind(charset, collation)) {
+  switch (foldKindOf(charset, collation)) {
     case 'bytes':
       return weightQuery(`CHAR(n.code USING ${charset}) ${place}`, 'n.code BETWEEN 0 AND 255');
     case 'ascii':
@@ -101,7 +101,7 @@ export function collationFold(
   collation: string,
   weights: readonly CharacterWeight[],
 ): CollationFold {
-  const kind = foldKind(charset, collation);
+  const kind = foldKindOf(charset, collation);
   if (kind === 'none') return () => wildHash;
   if (kind === 'binary') {
     // The prefix of a multi-byte value would need its characters counted: all of it may differ, so it is wild.
@@ -117,7 +117,8 @@ export function collationFold(
   return (bytes, start, end, charMax) => table.fold(decode, { bytes, start, end, charMax });
 }
 
-function foldKind(
+/** How values of a collation are folded; `binary`: by their bytes, and never wild when all of a value counts. */
+export function foldKindOf(
   charset: string,
   collation: string,
 ): 'none' | 'binary' | 'bytes' | 'ascii' | 'unicode' {

@@ -29,13 +29,31 @@ export async function conflictKeys(
     const columns = keyColumns(binding, key);
     if (columns === null) return null;
     if (key === binding.definition.rowKey && columns.every(isSpelledOneWay)) continue;
-    const parts: PartHash[] = [];
-    for (const [i, column] of columns.entries()) {
-      parts.push(await partHash(column, key.parts[i]!.prefixLength, catalog));
-    }
-    keys.push(joinParts(parts, keys.length + 1));
+    keys.push(joinParts(await partHashes(columns, key, catalog), keys.length + 1));
   }
   return keys;
+}
+
+/** The hash of one unique key; null when something of it is not in the log. */
+export async function keyHash(
+  binding: TableBinding,
+  key: UniqueKey,
+  catalog: TableCatalog,
+): Promise<ConflictKey | null> {
+  const columns = keyColumns(binding, key);
+  return columns === null ? null : joinParts(await partHashes(columns, key, catalog), 1);
+}
+
+async function partHashes(
+  columns: readonly BoundColumn[],
+  key: UniqueKey,
+  catalog: TableCatalog,
+): Promise<readonly PartHash[]> {
+  const parts: PartHash[] = [];
+  for (const [i, column] of columns.entries()) {
+    parts.push(await partHash(column, key.parts[i]!.prefixLength, catalog));
+  }
+  return parts;
 }
 
 function keyColumns(binding: TableBinding, key: UniqueKey): readonly BoundColumn[] | null {

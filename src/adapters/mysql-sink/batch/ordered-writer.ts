@@ -5,6 +5,7 @@
  * Tables without a row key are kept as exact multisets: an update or deletion takes one row that equals the before image
  * in every column, byte for byte.
  */
+import { cellState } from '#src/adapters/binlog/row-image.ts';
 import { ByteWriter } from '#src/base/byte-writer.ts';
 import { fail } from '#src/base/failure.ts';
 import { ImageArena, absentCell } from './image-arena.ts';
@@ -18,7 +19,7 @@ import {
 import { insertRowCountMax } from './fold-writer.ts';
 import { assignColumns } from './assignment.ts';
 
-import type { RowEvent } from '#src/adapters/binlog/row-event.ts';
+import type { RowEvent, RowOperation } from '#src/adapters/binlog/row-event.ts';
 import type { LaneWriter, StatementShape } from './lane-writer.ts';
 import type { BoundColumn, TableBinding } from './table-binding.ts';
 
@@ -26,6 +27,9 @@ const encoder = new TextEncoder();
 const nothing = new Uint8Array(0);
 /** Shapes of INSERT kept per table: one for each set of columns that images have. Above this they are made anew. */
 const shapeCountMax = 64;
+
+/** What is left to be done of an event's current row; null: nothing. */
+export type RowScope = (event: RowEvent) => RowOperation | null;
 
 /** How rows are written. */
 export interface OrderedOptions {
@@ -47,8 +51,8 @@ export class OrderedWriter {
     this.#options = options;
   }
 
-  /** Writes the rows of an opened event and answers how many there were. */
-  write(binding: TableBinding, event: RowEvent): number {
+  /** Writes the rows of an opened event that are in `scope` and answers how many there were. */
+  write(binding: TableBinding, event: RowEvent, scope: RowScope | null): number {
     const { cascades } = this.#options;
     this.#checkForeignKeys(cascades && !event.noForeignKeyChecks && !event.cascadesLogged);
     let table = this.#tables.get(binding);
@@ -58,10 +62,13 @@ export class OrderedWriter {
     }
     let rowCount = 0;
     while (event.next()) {
+      const operation = scope === null ? event.operation : scope(event);
+      if (operation === null) continue;
       rowCount++;
       table.arena.reset();
-      switch (event.operation) {
+      switch (operation) {
         case 'insert':
+          if (event.operation === 'update') table.checkEntering(event);
           this.#insert(table, event);
           break;
         case 'update':
@@ -184,6 +191,20 @@ class OrderedTable {
     const { key } = this.binding;
     if (key === null) return false;
     return key.every((column) => this.arena.start(image, column.index) !== absentCell);
+  }
+
+  /** A row that comes from another part of its table is not there: all of it must be in the log. */
+  checkEntering(event: RowEvent): void {
+    const isWhole = this.binding.written.every(
+      ({ index }) => event.after.state(index) !== cellState.absent && !event.after.isPartial(index),
+    );
+    if (isWhole) return;
+    const { schema, table } = this.binding.definition;
+    fail(
+      'SINK_UNSUPPORTED',
+      `a row of ${schema}.${table}, which is split, changed its key and was not logged whole: set binlog_row_image=FULL and binlog_row_value_options to nothing`,
+      { scope: 'Table', detail: { schema, table } },
+    );
   }
 
   /** Without a key, a row is known by all its columns only. */

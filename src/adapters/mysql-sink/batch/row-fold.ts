@@ -1,6 +1,6 @@
 import { ImageArena, absentCell } from './image-arena.ts';
 
-import type { RowEvent } from '#src/adapters/binlog/row-event.ts';
+import type { RowEvent, RowOperation } from '#src/adapters/binlog/row-event.ts';
 
 /** No image: the row does not exist. */
 export const noImage = -1;
@@ -41,9 +41,12 @@ export class RowFold {
     this.#slots = new Int32Array(slotCount);
   }
 
-  /** Adds the current row of `event`; false when an image lacks a key column, so that it cannot be folded. */
-  add(event: RowEvent): boolean {
-    switch (event.operation) {
+  /**
+   * Adds the current row of `event`, of an update perhaps only what it takes away or adds; false when an image lacks a key
+   * column, so that it cannot be folded.
+   */
+  add(event: RowEvent, operation: RowOperation = event.operation): boolean {
+    switch (operation) {
       case 'insert':
         return this.#insert(this.arena.keep(event.after));
       case 'delete':

@@ -1,7 +1,8 @@
 /** What every sink promises, on a real MariaDB and, where it can be had, a real MySQL. */
 import { after, before, describe } from 'node:test';
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
-import { testSinkConformance } from '../sink-conformance.ts';
+import { testSinkConformance, type SinkUnderTest } from '../sink-conformance.ts';
+import { testSplitConformance } from '../split-conformance.ts';
 import { makes } from './hand-made-sink.ts';
 
 import type { SinkPort } from '#src/ports/sink.ts';
@@ -16,7 +17,10 @@ for (const { make, start, skip } of makes) {
     after(async () => {
       await server.stop();
     });
-    testSinkConformance(`the fenced sink on ${make}`, async () => {
+    for (const suite of [testSinkConformance, testSplitConformance])
+      suite(`the fenced sink on ${make}`, startOne);
+
+    async function startOne(): Promise<SinkUnderTest> {
       await server.script(
         'DROP DATABASE IF EXISTS sluice_meta; DROP DATABASE IF EXISTS conformance',
       );
@@ -37,6 +41,6 @@ for (const { make, start, skip } of makes) {
           await Promise.all(sinks.map((sink) => sink.close()));
         },
       };
-    });
+    }
   });
 }

@@ -43,7 +43,12 @@ export function openHandMadeSink(
       owner: 'node-a',
       ...rest,
     },
-    () => ({ plan, forget: () => {}, groups: () => Promise.resolve({}) }),
+    () => ({
+      plan,
+      splitRefusal: () => Promise.resolve(null),
+      forget: () => {},
+      groups: () => Promise.resolve({}),
+    }),
   );
 }
 

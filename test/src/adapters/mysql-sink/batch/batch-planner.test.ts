@@ -5,9 +5,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import * as fc from 'fast-check';
+import { evenParts, spanRange } from '#src/model/span.ts';
 import { BatchPlanner } from '#src/adapters/mysql-sink/batch/batch-planner.ts';
 import { IntegerModel, encodeBlocks, integerCatalog } from './integer-table.ts';
 
+import type { PartProgress } from '#src/ports/sink.ts';
 import type { BatchPlan } from '#src/adapters/mysql-sink/batch/batch.ts';
 import type { Change, Row } from './integer-table.ts';
 
@@ -21,6 +23,8 @@ interface Plan {
   readonly afterTs?: number;
   readonly untilTs?: number;
   readonly packetBytesMax?: number;
+  readonly span?: string;
+  readonly parts?: readonly PartProgress[];
 }
 
 function plan(
@@ -34,9 +38,10 @@ function plan(
   });
   return planner.plan({
     blocks: encodeBlocks(3, transactions, 2),
-    span: 's.t',
+    span: options.span ?? 's.t',
     afterTs: options.afterTs ?? 0,
     untilTs: options.untilTs ?? Number.MAX_SAFE_INTEGER,
+    parts: options.parts ?? [],
     idempotent: options.idempotent ?? false,
     wholeTransactions: false,
   });
@@ -342,5 +347,33 @@ describe('any history', () => {
       ),
       { numRuns: 25, endOnFailure: true },
     );
+  });
+
+  it('ends in the same state when a table is split, and joined again where its parts happen to be', async () => {
+    let crossings = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, sizes),
+        fc.nat(800),
+        fc.array(fc.nat(10), { minLength: 2, maxLength: 5 }),
+        async (steps, startCount, reached) => {
+          const { start, transactions, end } = history(steps, startCount, [0]);
+          const model = new IntegerModel(columns, [0], start);
+          const spans = evenParts('s.t', reached.length);
+          const parts = spans.map((span, i) => {
+            const ts = Math.floor((transactions.length * reached[i]!) / 10);
+            return { span, ...spanRange(span), ts };
+          });
+          for (const { span, ts } of parts)
+            runLanes(model, await plan(transactions, { span, untilTs: ts }), [0]);
+          if (new Set(parts.map(({ ts }) => ts)).size > 1) crossings++;
+          const afterTs = Math.min(...parts.map(({ ts }) => ts));
+          runLanes(model, await plan(transactions, { afterTs, parts }), [0]);
+          assert.deepEqual(model.content(), end.content());
+        },
+      ),
+      { numRuns: 25, endOnFailure: true },
+    );
+    assert.ok(crossings > 0);
   });
 });

@@ -96,6 +96,7 @@ export class Downstream {
         span,
         afterTs,
         untilTs: Number.MAX_SAFE_INTEGER,
+        parts: [],
         idempotent: options.idempotent ?? false,
         wholeTransactions: false,
       });
