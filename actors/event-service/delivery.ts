@@ -1,31 +1,33 @@
 /** Who gets what: subscriptions, their credit, and the blocks and Resolved that go out to them. */
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
+import { isPart } from '#src/model/span.ts';
 import type { StoredBlock } from '#src/ports/event-store.ts';
 import type { GrantCredit, Subscribe } from '#src/protocol/source.ts';
 import { deliver, hasRoom, sendBlocks, toSubscriber } from './sending.ts';
-import { budgetBytes, type EventServiceState } from './state.ts';
+import { budgetBytes, tell, type EventServiceState } from './state.ts';
 import { readOn } from './store-reading.ts';
-import { evict, newStream, type SpanStream } from './stream.ts';
+import { evict, isPartial, newStream, type SpanStream } from './stream.ts';
 
 type S = EventServiceState;
 
 /** The span goes to this subscriber from now on, behind its own position; an earlier one gets no more. */
 export function subscribe(state: S, message: Subscribe, effects: Effect[]): void {
-  let stream = state.streams.get(message.span);
+  const { span } = message;
+  unsubscribe(state, span);
+  let stream = state.streams.get(span);
   if (stream === undefined) {
-    stream = newStream(message.span);
-    state.streams.set(message.span, stream);
+    stream = isPart(span) ? newPart(state, span, effects) : newStream(span);
+    state.streams.set(span, stream);
   }
-  unsubscribe(state, message.span);
   stream.subscriber = message.subscriber;
-  stream.subscription++;
+  stream.subscription = ++state.subscriptionCount;
   stream.reading = false;
   stream.creditBytes = message.creditBytes;
   stream.seq = 0;
   stream.toldTs = 0;
   stream.appliedTs = Math.max(stream.appliedTs, message.afterTs);
-  const fresh = stream.cursor.ts === 0 && !stream.behind;
+  const fresh = stream.cursor.ts === 0 && !stream.behind && !isPart(span);
   if (!fresh && (stream.behind || stream.newest.ts > message.afterTs)) {
     // A later subscriber begins again behind its own position: from the store, for simplicity.
     state.windowBytes -= stream.windowBytes;
@@ -34,6 +36,23 @@ export function subscribe(state: S, message: Subscribe, effects: Effect[]): void
     stream.cursor = { ts: message.afterTs, part: Number.MAX_SAFE_INTEGER };
   }
   pump(state, stream, effects);
+}
+
+/** A way through the events of a table, which are all in the store or still to come. */
+function newPart(state: S, span: string, effects: Effect[]): SpanStream {
+  const part = newStream(span);
+  let table = state.streams.get(part.source);
+  if (table === undefined) {
+    table = newStream(part.source);
+    state.streams.set(table.span, table);
+    // Its first events will not be its first sight any more.
+    tell(state, { kind: 'SpansSeen', spans: [table.span] }, effects);
+  }
+  part.newest = table.newest;
+  part.complete = table.complete;
+  if (state.open.has(table.span)) state.open.add(span);
+  state.parts.set(table.span, (state.parts.get(table.span) ?? new Set()).add(part));
+  return part;
 }
 
 /** Ends the subscription of `from`; one that is not current any more changes nothing. */
@@ -50,6 +69,14 @@ function unsubscribe(state: S, span: string): void {
   stream.deliveredBytes = 0;
   stream.subscriber = null;
   state.waiting.delete(span);
+  if (!isPartial(stream)) return;
+  // The table's own stream goes on without it.
+  state.windowBytes -= stream.windowBytes;
+  state.streams.delete(span);
+  state.open.delete(span);
+  const parts = state.parts.get(stream.source);
+  parts?.delete(stream);
+  if (parts?.size === 0) state.parts.delete(stream.source);
 }
 
 /** The subscriber has committed so much: it may be sent more, and others that waited too. */
@@ -95,9 +122,14 @@ export function pump(state: S, stream: SpanStream, effects: Effect[]): void {
     state.windowBytes -= block.info.byteCount;
     stream.cursor = block.cursor;
     deliver(state, stream, block);
-    blocks.push(block);
+    // Bytes that are sent are gone: others may still have to send them.
+    blocks.push(isShared(state, stream) ? { ...block, bytes: block.bytes.slice() } : block);
   }
   sendBlocks(state, stream, blocks, effects);
+}
+
+function isShared(state: S, stream: SpanStream): boolean {
+  return isPartial(stream) || state.parts.has(stream.span);
 }
 
 /** Resolved follows the last block of a span that has everything; a lagging span is told how far it has been given. */

@@ -7,7 +7,7 @@ import type { Chunk, ChunkTaken } from '#src/protocol/source.ts';
 import { pump, tellResolved } from './delivery.ts';
 import type { EventServiceOwn } from './own-messages.ts';
 import { budgetBytes, callStore, fail, tell, type EventServiceState } from './state.ts';
-import { cursorAfter, evict, newStream, type SpanStream } from './stream.ts';
+import { cursorAfter, evict, isPartial, newStream, type SpanStream } from './stream.ts';
 
 type S = EventServiceState;
 
@@ -27,6 +27,8 @@ export function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
       seen.push(block.info.span);
     }
     appendBlock(state, stream, block, chunk.resolved.ts);
+    for (const part of state.parts.get(stream.span) ?? [])
+      appendBlock(state, part, block, chunk.resolved.ts);
   }
   if (blocks.length > 0) {
     const byteCount = blocks.reduce((sum, block) => sum + block.info.byteCount, 0);
@@ -36,7 +38,10 @@ export function takeChunk(state: S, chunk: Chunk, effects: Effect[]): void {
     effects.push(callStore(state, { kind: 'Append', blocks }, 'AppendAnswered', state.appendCount));
   }
   state.resolved = chunk.resolved;
-  for (const { info } of blocks) state.open.add(info.span);
+  for (const { info } of blocks) {
+    state.open.add(info.span);
+    for (const { span } of state.parts.get(info.span) ?? []) state.open.add(span);
+  }
   const sendable = new Set(state.open);
   for (const span of state.open) {
     const stream = state.streams.get(span)!;
@@ -76,7 +81,7 @@ function appendBlock(state: S, stream: SpanStream, block: StoredBlock, resolvedT
   if (cursor.ts <= resolvedTs) {
     stream.complete = cursor;
     stream.openBytes = 0;
-  } else stream.openBytes += block.info.byteCount;
+  } else if (!isPartial(stream)) stream.openBytes += block.info.byteCount;
   if (stream.behind) return;
   stream.window.push({ ...block, cursor });
   stream.windowBytes += block.info.byteCount;
@@ -164,7 +169,8 @@ export function discardAfter(state: EventServiceState, ts: number): Effect {
 /** Drops from the store what is committed downstream. */
 export function collect(state: S, effects: Effect[]): void {
   for (const stream of state.streams.values()) {
-    if (stream.appliedTs <= stream.collectedTs) continue;
+    // Of a table that is split, the feed's checkpoint says what no part will ask for again.
+    if (isPartial(stream) || stream.appliedTs <= stream.collectedTs) continue;
     stream.collectedTs = stream.appliedTs;
     const request = { kind: 'Collect', span: stream.span, ts: stream.appliedTs } as const;
     effects.push(callStore(state, request, 'CollectAnswered', state.generation));

@@ -25,6 +25,9 @@ export interface EventServiceState {
   readonly props: EventServiceProps;
   quota: number;
   readonly streams: Map<string, SpanStream>;
+  /** Parts that are subscribed to, by the table they are of. */
+  readonly parts: Map<string, Set<SpanStream>>;
+  subscriptionCount: number;
   resolved: Position;
   commitMs: number;
   schemaVersion: number;
@@ -60,6 +63,8 @@ export function newState(props: EventServiceProps): EventServiceState {
     props,
     quota: 256 << 20,
     streams: new Map(),
+    parts: new Map(),
+    subscriptionCount: 0,
     resolved: { ts: 0, gtid: '' },
     commitMs: 0,
     schemaVersion: 1,
@@ -84,6 +89,7 @@ export function beginStream(state: EventServiceState, message: OpenStream): void
   state.quota = message.memoryQuota;
   state.generation++;
   state.streams.clear();
+  state.parts.clear();
   state.waiting.clear();
   state.open.clear();
   state.resolved = message.position;

@@ -19,7 +19,7 @@ export function readOn(state: S, stream: SpanStream, effects: Effect[]): void {
   stream.readTs = storedTs(state);
   const read: EventStoreRequest = {
     kind: 'Read',
-    span: stream.span,
+    span: stream.source,
     after: stream.cursor,
     // A read never passes an append that may still fail: it would skip what is missing.
     untilTs: stream.readTs,

@@ -4,6 +4,7 @@
  */
 import { Queue } from '#src/base/queue.ts';
 import type { Ref } from '#src/kernel/ref.ts';
+import { wholeSpan } from '#src/model/span.ts';
 import type { BlockInfo } from '#src/model/block.ts';
 import type { StoreCursor, StoredBlock } from '#src/ports/event-store.ts';
 
@@ -12,9 +13,14 @@ export interface WindowBlock extends StoredBlock {
   readonly cursor: StoreCursor;
 }
 
-/** Invariants: behind ⇒ the window is empty; 0 ≤ collectedTs ≤ appliedTs. */
+/**
+ * The events of a table or group, or the way of one part of a table through them: the store has them once, under `source`.
+ * Invariants: behind ⇒ the window is empty; 0 ≤ collectedTs ≤ appliedTs.
+ */
 export interface SpanStream {
   readonly span: string;
+  /** What the blocks and the store call it: `span` itself unless it is a part. */
+  readonly source: string;
   subscriber: Ref | null;
   /** Bytes the subscriber may still be sent. */
   creditBytes: number;
@@ -39,7 +45,7 @@ export interface SpanStream {
   complete: StoreCursor;
   /** Bytes appended after `complete`. */
   openBytes: number;
-  /** Counts subscriptions: reads for an earlier one are dropped. */
+  /** Number of the subscription: reads for an earlier one are dropped. */
   subscription: number;
   /** Committed downstream. */
   appliedTs: number;
@@ -53,6 +59,7 @@ export interface SpanStream {
 export function newStream(span: string): SpanStream {
   return {
     span,
+    source: wholeSpan(span),
     subscriber: null,
     creditBytes: 0,
     deliveredBytes: 0,
@@ -84,6 +91,11 @@ export function evict(stream: SpanStream): void {
   stream.window.clear();
   stream.windowBytes = 0;
   stream.behind = true;
+}
+
+/** True for a way through the events of a table: everything of it is held by the stream of the table. */
+export function isPartial(stream: SpanStream): boolean {
+  return stream.source !== stream.span;
 }
 
 /** True when everything appended has been sent. */

@@ -58,13 +58,13 @@ class Service {
     });
   }
 
-  subscribe(subscriber: string, afterTs = 0, creditBytes = 10_000): string[] {
-    const message = { kind: 'Subscribe', span: 'd.t', afterTs, creditBytes } as const;
+  subscribe(subscriber: string, afterTs = 0, creditBytes = 10_000, span = 'd.t'): string[] {
+    const message = { kind: 'Subscribe', span, afterTs, creditBytes } as const;
     return this.tell({ ...message, subscriber: refOf(subscriber) }, subscriber);
   }
 
-  grant(from: string, byteCount: number, appliedTs: number): string[] {
-    return this.tell({ kind: 'GrantCredit', span: 'd.t', byteCount, appliedTs }, from);
+  grant(from: string, byteCount: number, appliedTs: number, span = 'd.t'): string[] {
+    return this.tell({ kind: 'GrantCredit', span, byteCount, appliedTs }, from);
   }
 
   appended(byteCount: number): string[] {
@@ -73,9 +73,9 @@ class Service {
   }
 
   /** Answers the read under way with blocks of these times. */
-  read(infos: readonly BlockInfo[], more = false): string[] {
-    const stream = this.state.streams.get('d.t')!;
-    const tag = `${this.state.generation} ${stream.subscription} d.t`;
+  read(infos: readonly BlockInfo[], more = false, span = 'd.t'): string[] {
+    const stream = this.state.streams.get(span)!;
+    const tag = `${this.state.generation} ${stream.subscription} ${span}`;
     const blocks = infos.map((info) => ({ info, bytes: new Uint8Array(1) }));
     const cursor = { ts: infos.at(-1)?.lastTs ?? 0, part: 0 };
     const outcome = ok({ kind: 'Blocks', blocks, cursor, more } as const);
@@ -254,4 +254,88 @@ test('what is incomplete holds nobody up who is behind', () => {
   service.appended(400);
   service.read([block(10), block(20)]);
   assert.deepEqual([service.sent, service.resolved], [[10, 20], [20]]);
+});
+
+const [low, high] = ['d.t#0-32767', 'd.t#32768-65535'] as const;
+
+/** Who was sent blocks by the last step, and whether their bytes are their own. */
+function receivers(service: Service): [string, Uint8Array][] {
+  return service.effects.flatMap((effect): [string, Uint8Array][] =>
+    effect.kind === 'Send' && effect.message.kind === 'Events'
+      ? [[effect.to.path, (effect.message as Events).moved[0]!]]
+      : [],
+  );
+}
+
+test('each part of a table gets all its blocks, in bytes of its own, within its own credit', () => {
+  const service = new Service();
+  service.subscribe('d1', 0, 10_000, low);
+  service.subscribe('d2', 0, 100, high);
+  service.chunk(10, [block(10)]);
+  const sent = receivers(service);
+  assert.deepEqual(
+    sent.map(([to]) => to),
+    ['d1', 'd2'],
+  );
+  assert.notEqual(sent[0]![1], sent[1]![1]);
+  service.chunk(20, [block(20)]);
+  assert.deepEqual(
+    receivers(service).map(([to]) => to),
+    ['d1'],
+  );
+  service.grant('d2', 100, 10, high);
+  assert.deepEqual(
+    receivers(service).map(([to]) => to),
+    ['d2'],
+  );
+  service.tick();
+  assert.deepEqual(service.resolved, [20, 20]);
+});
+
+test('a part that begins where a table had been served reads the table from the store', () => {
+  const service = new Service();
+  service.subscribe('d1');
+  service.chunk(30, [block(10), block(20), block(30)]);
+  service.appended(300);
+  service.tell({ kind: 'Unsubscribe', span: 'd.t' }, 'd1');
+  service.subscribe('d2', 20, 10_000, low);
+  const after = { ts: 20, part: Number.MAX_SAFE_INTEGER };
+  assert.deepEqual(service.requests, [
+    { kind: 'Read', span: 'd.t', after, untilTs: 30, byteCountMax: 10_000 },
+  ]);
+  service.read([block(30)], false, low);
+  assert.deepEqual(service.sent, [30]);
+  service.chunk(40, [block(40)]);
+  assert.deepEqual(service.sent, [40]);
+});
+
+test('of a split table nothing above the checkpoint is collected, whatever its parts here have applied', () => {
+  const service = new Service();
+  service.subscribe('d1', 0, 10_000, low);
+  service.chunk(30, [block(10), block(20), block(30)]);
+  service.grant('d1', 300, 30, low);
+  const collected = (): number[] => {
+    for (let i = 0; i < 25; i++) {
+      service.tick();
+      const found = service.requests.flatMap((one) => (one.kind === 'Collect' ? [one.ts] : []));
+      if (found.length > 0) return found;
+    }
+    return [];
+  };
+  assert.deepEqual(collected(), []);
+  service.tell({ kind: 'Retain', ts: 20 }, 'manager');
+  assert.deepEqual(collected(), [20]);
+});
+
+test('a part that ends leaves nothing behind, and its table is announced for whoever serves it whole', () => {
+  const service = new Service();
+  assert.deepEqual(service.subscribe('d1', 0, 10_000, low), ['manager SpansSeen']);
+  service.chunk(0, [block(30, 'u')]);
+  service.tell({ kind: 'Unsubscribe', span: low }, 'd1');
+  assert.deepEqual([...service.state.streams.keys()], ['d.t']);
+  assert.equal(service.state.parts.size, 0);
+  assert.equal(service.state.windowBytes, 100);
+  service.subscribe('d2');
+  service.chunk(30, []);
+  assert.deepEqual(service.sent, [30]);
 });

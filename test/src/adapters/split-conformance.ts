@@ -262,7 +262,7 @@ export function testSplitConformance(name: string, start: () => Promise<SinkUnde
         assert.equal(await check(whole), null);
         for (const [i, [definition, why]] of unsplittable.entries()) {
           const sql = `CREATE TABLE conformance.other${i} ${definition}`;
-          const ddl = { ts: 100 + i, gtid: `0-1-${100 + i}`, commitMs: 1, schema: '', sql };
+          const ddl = { ts: 100 + i, gtid: `0-1-${100 + i}`, commitMs: 1_000, schema: '', sql };
           await askSink(sink, { kind: 'RunDdl', changefeed, token: epoch, ddl }, 'DdlDone');
           assert.match((await check(`conformance.other${i}`)) ?? '', why);
         }
