@@ -3,6 +3,7 @@
  * it the maintainer has still to be told. Mutated in place by the manager alone.
  */
 import type { Failure } from '#src/base/failure.ts';
+import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { ServedSpan, SpanReport } from '#src/protocol/maintainer.ts';
 import type { ScheduleDispatcher } from '#src/protocol/manager.ts';
@@ -29,6 +30,17 @@ interface Miss {
   readonly span: string;
   readonly token: number;
   toldBeat: number | null;
+}
+
+/** Ends a cell in order. */
+export function stopCell(target: Ref): Effect {
+  return { kind: 'Stop', target, exit: { kind: 'shutdown' } };
+}
+
+/** Ends the dispatcher of an assignment; its end is reported once it has happened. */
+export function stopAssignment(assignment: Assignment, effects: Effect[]): void {
+  assignment.status = 'stopping';
+  if (assignment.ref !== null) effects.push(stopCell(assignment.ref));
 }
 
 /** See the top of this file. */

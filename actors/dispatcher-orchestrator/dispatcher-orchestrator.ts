@@ -18,7 +18,7 @@ import type { FeedsAnswer, FeedsRequest } from '#src/ports/feeds.ts';
 import type { ChangefeedEndpoints } from '#src/protocol/changefeed.ts';
 import type { MaintainerMessage } from '#src/protocol/maintainer.ts';
 import type { BootstrapFeed, CloseFeed, OrchestratorMessage } from '#src/protocol/orchestrator.ts';
-import type { DispatcherManagerProps } from '../dispatcher-manager/dispatcher-manager.ts';
+import type { DispatcherManagerProps } from '../dispatcher-manager/manager-state.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { Tombstones } from './tombstones.ts';
 

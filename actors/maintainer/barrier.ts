@@ -4,9 +4,13 @@
  */
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import { classifyStatement } from '#src/model/ddl-statement.ts';
+import type { DdlEvent } from '#src/model/position.ts';
+import { spanTables } from '#src/model/span.ts';
 import type { SinkRequest } from '#src/ports/sink.ts';
 import { callSink, toManager, type MaintainerState, type NodeState } from './maintainer-state.ts';
 import { save } from './saving.ts';
+import { beginMerge, checkAgain } from './table-asks.ts';
 
 type S = MaintainerState;
 
@@ -28,6 +32,7 @@ export function barrierOn(state: S, ts: number, env: Env): readonly Effect[] {
   const { phase } = state;
   if (phase.at !== 'barrier' || phase.step !== 'draining') return effects;
   if (ts < phase.resolved.ts || !isEveryoneThere(state, phase.ddl.ts)) return effects;
+  if (!isUndivided(state, phase.ddl)) return effects;
   state.phase = { ...phase, step: 'saving' };
   return [...effects, ...save(state, phase.resolved, env)];
 }
@@ -47,6 +52,33 @@ function isEveryoneThere(state: S, ddlTs: number): boolean {
   );
 }
 
+/**
+ * A table whose definition changes is joined first, if it is split: its keys may be others afterwards (DESIGN §10). Nothing
+ * is divided while the statement runs.
+ */
+function isUndivided(state: S, ddl: DdlEvent): boolean {
+  const { table, operators } = state;
+  const touched = table.splitTables().filter((whole) => mayChange(ddl, whole));
+  for (const whole of touched) if (!operators.holds(whole)) beginMerge(state, whole);
+  const isDividing = operators.list().some(({ kind }) => kind === 'split' || kind === 'merge');
+  return touched.length === 0 && !isDividing;
+}
+
+function mayChange({ sql, schema }: DdlEvent, whole: string): boolean {
+  const statement = classifyStatement(sql, schema);
+  // A foreign key of another table ties the rows it refers to together.
+  if (statement.kind !== 'ddl' || /\breferences\b/iu.test(sql)) return true;
+  if (statement.action === 'truncate') return false;
+  const isSame = (a: string, b: string): boolean => a.toLowerCase() === b.toLowerCase();
+  return spanTables(whole).some(
+    (name) =>
+      statement.schemas.some((one) => isSame(one, name.schema)) ||
+      statement.tables.some(
+        (one) => isSame(one.schema, name.schema) && isSame(one.table, name.table),
+      ),
+  );
+}
+
 /** The statement is done: foreign keys may have changed. */
 export function ddlDone(state: S): readonly Effect[] {
   const { phase } = state;
@@ -63,7 +95,8 @@ export function barrierOver(state: S, env: Env): readonly Effect[] {
   state.doneDdlTs = phase.ddl.ts;
   state.phase = { at: 'running' };
   state.progressAtMs = env.now();
-  return [...state.nodes.values()].flatMap((node) => resume(state, node, phase.ddl.ts));
+  const resumed = [...state.nodes.values()].flatMap((node) => resume(state, node, phase.ddl.ts));
+  return [...resumed, ...checkAgain(state)];
 }
 
 function resume(state: S, node: NodeState, ddlTs: number): readonly Effect[] {

@@ -42,7 +42,7 @@ export interface MaintainerProps {
 /** Private messages: answers of the sink port, and timers. */
 export type MaintainerOwn =
   | { readonly kind: 'SinkAnswered'; readonly tag: SinkCall; readonly outcome: Outcome<SinkAnswer> }
-  /** `tag`: the span asked about. */
+  /** `tag`: the number of the question, and the span asked about. */
   | { readonly kind: 'SplitAnswered'; readonly tag: string; readonly outcome: Outcome<SinkAnswer> }
   /** `tag`: the token of the request, and the object of its operator. */
   | { readonly kind: 'ReslotAnswered'; readonly tag: string; readonly outcome: Outcome<SinkAnswer> }

@@ -28,6 +28,8 @@ export interface Wish {
   /** Who is to be answered; nobody when a scheduler wants it. */
   readonly askIds: Set<number>;
   step: 'checking' | 'waiting' | 'working';
+  /** Numbers the question to the downstream: what was true before a DDL says nothing. */
+  checkCount: number;
   tryCount: number;
 }
 
@@ -60,19 +62,30 @@ export function wish(state: S, change: Change, askIds: readonly number[]): reado
   if (state.wishes.size >= wishCountMax)
     return no('CHANGEFEED_STATE', `more than ${wishCountMax} changes of tables are under way`);
   const step = change.kind === 'split' ? 'checking' : 'waiting';
-  state.wishes.set(change.span, { change, askIds: new Set(askIds), step, tryCount: 0 });
-  return step === 'checking' ? [checkSplit(state, change.span)] : [];
+  const wanted: Wish = { change, askIds: new Set(askIds), step, checkCount: 0, tryCount: 0 };
+  state.wishes.set(change.span, wanted);
+  return step === 'checking' ? [checkSplit(state, wanted)] : [];
 }
 
-function checkSplit(state: S, span: string): Effect {
+/** A DDL has run: whether a table may be split is to be asked anew. */
+export function checkAgain(state: S): readonly Effect[] {
+  return [...state.wishes.values()].flatMap((wanted) =>
+    wanted.change.kind === 'split' && wanted.step !== 'working' ? [checkSplit(state, wanted)] : [],
+  );
+}
+
+function checkSplit(state: S, wanted: Wish): Effect {
   const { id } = state.props.config;
+  const { span } = wanted.change;
+  wanted.step = 'checking';
+  wanted.checkCount++;
   const request = { kind: 'CheckSplit', changefeed: id, span } as const;
   return {
     kind: 'CallPort',
     port: portOf('sink', id),
     request,
     answer: 'SplitAnswered',
-    tag: span,
+    tag: `${wanted.checkCount} ${span}`,
   };
 }
 
@@ -121,11 +134,12 @@ function isSo({ table, operators }: S, change: Change): boolean {
 /** The downstream says whether a table may be split. */
 export function splitChecked(
   state: S,
-  span: string,
+  tag: string,
   outcome: Outcome<SinkAnswer>,
 ): readonly Effect[] {
+  const [count, span] = readTag(tag);
   const wanted = state.wishes.get(span);
-  if (wanted?.step !== 'checking') return [];
+  if (wanted?.step !== 'checking' || wanted.checkCount !== count) return [];
   if (!outcome.ok) return settle(state, span, failed(outcome.failure));
   const refusal = outcome.value.kind === 'SplitChecked' ? outcome.value.refusal : null;
   if (refusal === null) {
@@ -147,17 +161,22 @@ export function reslotted(
   tag: string,
   outcome: Outcome<SinkAnswer>,
 ): readonly [Failure | null, readonly Effect[]] {
-  const [token = '', ...words] = tag.split(' ');
-  const span = words.join(' ');
+  const [token, span] = readTag(tag);
   const isRefused = !outcome.ok && outcome.failure.retry === 'Never';
   const is = outcome.ok ? 'done' : isRefused ? 'refused' : 'again';
-  state.operators.reslotted(span, Number(token), is);
+  state.operators.reslotted(span, token, is);
   if (outcome.ok) return [null, []];
   state.trouble = outcome.failure;
   return [outcome.failure, isRefused ? settle(state, span, failed(outcome.failure)) : []];
 }
 
-/** Begins what can begin, and answers what is done. */
+/** A number, and a span that may hold blanks. */
+function readTag(tag: string): readonly [number, string] {
+  const at = tag.indexOf(' ');
+  return [Number(tag.slice(0, at)), tag.slice(at + 1)];
+}
+
+/** Begins what can begin, and answers what is done. Nothing begins while a DDL stands before the streams. */
 export function pursue(state: S): readonly Effect[] {
   const effects: Effect[] = [];
   for (const [span, wanted] of state.wishes) {
@@ -173,7 +192,7 @@ export function pursue(state: S): readonly Effect[] {
         continue;
       }
     }
-    if (!begin(state, wanted.change)) continue;
+    if (state.phase.at !== 'running' || !begin(state, wanted.change)) continue;
     wanted.step = 'working';
     wanted.tryCount++;
   }

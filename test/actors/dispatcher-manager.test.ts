@@ -1,11 +1,11 @@
 /** The dispatcher manager as a table: what it is told, and what it does about it. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  dispatcherManager,
-  type DispatcherManagerInbox,
-  type DispatcherManagerState,
-} from '#actors/dispatcher-manager/dispatcher-manager.ts';
+import { dispatcherManager } from '#actors/dispatcher-manager/dispatcher-manager.ts';
+import type {
+  DispatcherManagerInbox,
+  DispatcherManagerState,
+} from '#actors/dispatcher-manager/manager-state.ts';
 import { failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Exit } from '#src/kernel/exit.ts';

@@ -5,7 +5,8 @@
 import assert from 'node:assert/strict';
 import { resumeOf } from '#src/model/lane-resume.ts';
 import type { Checkpoint, DdlEvent } from '#src/model/position.ts';
-import type { SlotState } from '#src/ports/sink.ts';
+import { isPart, spanRange, spansOverlap } from '#src/model/span.ts';
+import type { SinkRequest, SlotState } from '#src/ports/sink.ts';
 import { rowName, type History, type RowChange } from './history.ts';
 import { ModelSink } from './model-sink.ts';
 import {
@@ -19,7 +20,7 @@ import type { World } from './world.ts';
 
 interface Slot {
   token: number;
-  readonly lanes: SlotState[];
+  lanes: SlotState[];
 }
 
 /** A change with the time of its transaction. */
@@ -41,6 +42,8 @@ export interface LaneBatch {
   readonly batch: string;
   readonly idempotent: boolean;
 }
+
+type Reslot = Extract<SinkRequest, { kind: 'Reslot' }>;
 
 /** The database. */
 export class ModelDownstream implements SimDownstream {
@@ -91,6 +94,10 @@ export class ModelDownstream implements SimDownstream {
   raiseSpan(span: string, token: number, ts: number): readonly SlotState[] | null {
     let slot = this.slots.get(span);
     if (slot === undefined) {
+      if ([...this.slots.keys()].some((other) => spansOverlap(other, span))) {
+        this.#world.mark('late raise of a divided table refused');
+        return null;
+      }
       const lanes = Array.from({ length: this.#laneCount }, (_, lane): SlotState => ({
         slot: lane,
         lane,
@@ -109,6 +116,30 @@ export class ModelDownstream implements SimDownstream {
     assert(slot.token !== token, `${span}: token ${token} was given twice (I-7)`);
     slot.token = token;
     return slot.lanes.map((lane) => ({ ...lane }));
+  }
+
+  /** Parts of tables that are split. */
+  parts(): readonly string[] {
+    return [...this.slots.keys()].filter(isPart);
+  }
+
+  /** Divides the slots of a table; false when fenced. Done before: nothing happens. */
+  reslot(request: Reslot): boolean {
+    const { token, spanToken, from, to } = request;
+    if (token !== this.feedToken) return false;
+    const isThere = (span: string): boolean => this.slots.has(span);
+    if (to.every(isThere) && !from.some(isThere)) return true;
+    if (!from.every(isThere) || to.some(isThere)) return false;
+    const sources = from.map((span) => ({ span, ...this.slots.get(span)! }));
+    if (sources.some((source) => source.token > spanToken)) return false;
+    for (const span of from) this.slots.delete(span);
+    for (const span of to)
+      this.slots.set(span, {
+        token: spanToken,
+        lanes: joined(sources.filter((source) => spansOverlap(source.span, span))),
+      });
+    this.#world.mark(from.length < to.length ? 'table split' : 'table merged');
+    return true;
   }
 
   /** One lane's transaction; false when the guard refuses it. */
@@ -134,6 +165,7 @@ export class ModelDownstream implements SimDownstream {
       lanes,
       batch: batch.batch,
       ...(batch.idempotent && redoTs > ts ? { redoTs } : {}),
+      parts: (before.parts ?? []).filter((part) => part.ts > ts),
     };
     return true;
   }
@@ -181,4 +213,21 @@ export class ModelDownstream implements SimDownstream {
     if (idempotent && found > from + 1) this.#world.mark('row written again');
     this.versions.set(row, from + 1);
   }
+}
+
+/** The lanes of a span that goes on for these: where the hindmost stands, knowing what the others had applied. */
+function joined(
+  sources: readonly { readonly span: string; readonly lanes: SlotState[] }[],
+): SlotState[] {
+  const at = sources.map((source) => ({ ...source, ...resumeOf(source.lanes, 0) }));
+  const base = at.reduce((least, one) => (one.startTs < least.startTs ? one : least));
+  const others = at.filter((one) => one !== base);
+  const redoTs = Math.max(0, ...others.map((one) => (one.redoTs > one.startTs ? one.redoTs : 0)));
+  const ahead = others.map((one) => ({ ...spanRange(one.span), ts: one.startTs }));
+  const known = at.flatMap(({ lanes }) => lanes.flatMap((lane) => lane.parts ?? []));
+  return base.lanes.map((lane) => ({
+    ...lane,
+    ...(redoTs > lane.ts ? { redoTs: Math.max(redoTs, lane.redoTs ?? 0) } : {}),
+    parts: [...known, ...ahead].filter((part) => part.ts > lane.ts),
+  }));
 }

@@ -5,7 +5,8 @@
 import { assert } from '#src/base/assert.ts';
 import { failed, failure, ok, type Failure, type Outcome } from '#src/base/failure.ts';
 import { visitBlock } from '#src/model/block.ts';
-import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
+import { bucketCount, spanRange, wholeSpan, type BucketRange } from '#src/model/span.ts';
+import type { PartProgress, SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
 import { hashOf } from './dice.ts';
 import type { LaneBatch, ModelDownstream, TimedChange } from './model-downstream.ts';
 import { readRowsEvent } from './row-events.ts';
@@ -22,6 +23,8 @@ const lateMsMax = 20_000;
 interface OpenSpan {
   readonly token: number;
   readonly seqs: number[];
+  /** Keys in these buckets are applied so far. */
+  readonly parts: readonly PartProgress[];
   /** Changes of the large transaction under way; null when there is none. */
   stage: TimedChange[] | null;
 }
@@ -112,13 +115,14 @@ export class ModelSink implements LivingPort {
         return ok({ kind: 'Opened', version: '1', serverId: 'd', laneCount: this.#laneCount });
       case 'RaiseFeed':
         return downstream.raiseFeed(request.token)
-          ? ok({ kind: 'FeedRaised', checkpoint: downstream.checkpoint, parts: [] })
+          ? ok({ kind: 'FeedRaised', checkpoint: downstream.checkpoint, parts: downstream.parts() })
           : failed(fenced(downstream.feedToken));
       case 'RaiseSpan': {
         const lanes = downstream.raiseSpan(request.span, request.token, request.ts);
         if (lanes === null) return failed(fenced(request.token));
         const { span, token } = request;
-        this.#spans.set(span, { token, seqs: lanes.map((lane) => lane.seq), stage: null });
+        const parts = lanes.flatMap((lane) => lane.parts ?? []);
+        this.#spans.set(span, { token, seqs: lanes.map((lane) => lane.seq), parts, stage: null });
         return ok({ kind: 'SpanRaised', lanes });
       }
       case 'SaveCheckpoint':
@@ -130,9 +134,11 @@ export class ModelSink implements LivingPort {
         return ran === null ? failed(fenced(downstream.feedToken)) : ok({ kind: 'DdlDone', ran });
       }
       case 'CheckSplit':
-        return ok({ kind: 'SplitChecked', refusal: 'parts come later' });
+        return ok({ kind: 'SplitChecked', refusal: null });
       case 'Reslot':
-        return failed(failure('SINK_REFUSED', 'parts come later'));
+        return downstream.reslot(request)
+          ? ok({ kind: 'Reslotted' })
+          : failed(fenced(downstream.feedToken));
       case 'ReadGroups':
         return ok({ kind: 'GroupsRead', groups: {} });
       case 'Release':
@@ -146,7 +152,7 @@ export class ModelSink implements LivingPort {
     if (open === undefined || open.token !== token) return answer(failed(fenced(token)));
     const isGoingOn = stage === 'more' || stage === 'end';
     assert(isGoingOn === (open.stage !== null), `${span}: stage ${stage} out of turn`);
-    const staged = [...(open.stage ?? []), ...changesOf(request)];
+    const staged = [...(open.stage ?? []), ...changesOf(request, open.parts)];
     if (stage === 'begin' || stage === 'more') {
       open.stage = staged;
       this.#world.mark('large transaction staged');
@@ -241,9 +247,13 @@ function applied(ts: number, commitMs: number): SinkAnswer {
   };
 }
 
-function changesOf(request: Apply): TimedChange[] {
-  const { span, afterTs, untilTs } = request;
+function changesOf(request: Apply, parts: readonly PartProgress[]): TimedChange[] {
+  const { afterTs, untilTs } = request;
+  const span = wholeSpan(request.span);
+  const range = spanRange(request.span);
   const changes: TimedChange[] = [];
+  const isIn = (bucket: number, { from, to }: BucketRange): boolean =>
+    bucket >= from && bucket <= to;
   for (const block of request.blocks) {
     let ts = 0;
     visitBlock(block, {
@@ -252,7 +262,11 @@ function changesOf(request: Apply): TimedChange[] {
       },
       table: () => {},
       rows: (_index, type, body) => {
-        if (ts > afterTs && ts <= untilTs) changes.push({ span, ts, ...readRowsEvent(type, body) });
+        if (ts <= afterTs || ts > untilTs) return;
+        const change = { span, ts, ...readRowsEvent(type, body) };
+        const bucket = hashOf('bucket', change.key) % bucketCount;
+        if (!isIn(bucket, range)) return;
+        if (!parts.some((part) => isIn(bucket, part) && ts <= part.ts)) changes.push(change);
       },
     });
   }
