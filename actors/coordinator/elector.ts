@@ -190,13 +190,22 @@ function coordinationAnswered(
   if (!outcome.ok || outcome.value.kind !== 'Transacted')
     return [state, [campaignAfter(campaignEveryMs)]];
   const ownership = ownershipAfter(outcome.value);
-  return state.led === null ? campaigned(state, ownership, env) : looked(state, ownership);
+  if (state.led !== null) return looked(state, ownership);
+  // Ours, but not by this campaign: somebody has led under it before, and no two coordinators share a term.
+  const isFormer = !outcome.value.succeeded && isHeldBy(state, ownership);
+  if (isFormer && ownership !== null)
+    return [state, [call(resign(ownership), 'resign'), campaignAfter(campaignEveryMs)]];
+  return campaigned(state, ownership, env);
+}
+
+function isHeldBy({ view }: S, ownership: Ownership | null): boolean {
+  return ownership?.owner === view.self && ownership.lease === view.lease;
 }
 
 function campaigned(state: S, ownership: Ownership | null, env: Env): Step<S> {
   const { view, props } = state;
   const next: S = { ...state, ownership };
-  if (ownership?.owner !== view.self || ownership.lease !== view.lease) {
+  if (ownership === null || !isHeldBy(state, ownership)) {
     // Another term may have lost what was asked of the one before.
     const isNews = ownership?.revision !== state.ownership?.revision;
     const told = isNews ? toLeader(next) : [];

@@ -1,43 +1,28 @@
 /** What a run consists of: the servers outside, and the process that replicates, life after life. */
 import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
-import type { FailureCode } from '#src/base/failures.ts';
 import type { GateLife } from '#src/kernel/host.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
 import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
-import { History } from './history.ts';
-import { ModelDownstream } from './model-downstream.ts';
+import { Outside } from './outside.ts';
 import type { SimCase } from './sim-case.ts';
-import { ServerDownstream } from './server-downstream.ts';
-import { assertApplied, type SimDownstream } from './sim-downstream.ts';
+import { assertApplied } from './sim-downstream.ts';
 import { SimCoordination } from './sim-coordination.ts';
-import { PortWeather, type LivingPort, type PortName } from './sim-port.ts';
+import type { LivingPort } from './sim-port.ts';
 import { SimProcess } from './sim-process.ts';
 import { simStore } from './sim-store.ts';
-import { SimUpstream } from './sim-upstream.ts';
-import { World } from './world.ts';
-
-const portNames: readonly PortName[] = ['upstream', 'sink', 'event-store', 'coordination'];
+import type { World } from './world.ts';
 
 /** See the top of this file. */
-export class Cluster {
-  readonly world: World;
-  readonly history: History;
-  readonly downstream: SimDownstream;
-  readonly upstream: SimUpstream;
-  readonly weather: Readonly<Record<PortName, PortWeather>>;
+export class Cluster extends Outside {
   coordination: SimCoordination;
   /** The process that should replicate; null between two lives. */
   current: SimProcess | null = null;
   /** Processes that were replaced while they slept. */
   readonly zombies = new Set<SimProcess>();
-  /** Failures that what happened explains: a feed may end with them. */
-  readonly expected = new Set<FailureCode>();
   /** False while somebody has asked the feed to stop. */
   isWanted = true;
   /** Some process was replaced while it slept. */
   hadTakeover = false;
-  /** No more faults. */
-  isCalm = false;
   /** The last process has shut down and shall not be followed. */
   isEnding = false;
   readonly #case: SimCase;
@@ -47,32 +32,9 @@ export class Cluster {
   #sinkCount = 0;
 
   constructor(simCase: SimCase) {
+    super(simCase);
     this.#case = simCase;
-    const { options, seed, workload } = simCase;
-    const world = new World(seed);
-    this.world = world;
-    const weather = portNames.map((name) => [name, new PortWeather(world, name)]);
-    this.weather = Object.fromEntries(weather) as Record<PortName, PortWeather>;
-    this.coordination = new SimCoordination(world);
-    this.history = new History(workload);
-    const { laneCount, tableCount } = options;
-    const { history } = this;
-    this.downstream =
-      options.downstream === 'server'
-        ? new ServerDownstream({
-            world,
-            history,
-            weather: this.weather.sink,
-            tableCount,
-            laneCount,
-          })
-        : new ModelDownstream(world, history, this.weather.sink, laneCount);
-    this.upstream = new SimUpstream(
-      world,
-      this.history,
-      this.weather.upstream,
-      options.chunkItemCount,
-    );
+    this.coordination = new SimCoordination(this.world);
   }
 
   /** Stands for whoever runs the process: a feed that should run and does not is started again. */
@@ -138,9 +100,8 @@ export class Cluster {
 
   /** Good weather, everybody awake, one process. */
   calm(): void {
-    this.isCalm = true;
+    this.clear();
     this.isWanted = true;
-    for (const weather of Object.values(this.weather)) weather.clear();
     for (const zombie of this.zombies) this.kill(zombie);
     this.current?.wake();
     if (this.current === null) this.boot();
@@ -166,10 +127,11 @@ export class Cluster {
         return this.upstream.port();
       case 'sink': {
         const mayWrite = (): boolean => process.mayWrite(life);
+        const isShut = (): boolean => process.isShut(life);
         const place = process.threads.get(thread);
         const enter = (run: () => void): void => place?.enter(run);
         const id = `${process.name} ${thread} ${++this.#sinkCount}`;
-        return this.downstream.open({ name: id, mayWrite, enter });
+        return this.downstream.open({ name: id, mayWrite, isShut, enter });
       }
       case 'event-store':
         return simStore(this.world, this.weather['event-store']);

@@ -30,7 +30,7 @@ interface OpenSpan {
 }
 
 /** What a packet came to. */
-type Reply = 'done' | 'fenced' | 'lost';
+type Reply = 'done' | 'fenced' | 'lost' | 'not-yet';
 
 /** One thread's sink. Its open stages are lost with it, as connections are. */
 export class ModelSink implements LivingPort {
@@ -85,7 +85,10 @@ export class ModelSink implements LivingPort {
    * or in spite of the execution.
    */
   #submit(execute: () => Reply, replied: (reply: Reply) => void): void {
-    if (!this.#place.mayWrite()) return replied('fenced');
+    if (!this.#place.mayWrite()) {
+      const reply = this.#place.isShut() ? 'fenced' : 'not-yet';
+      return void this.#world.after(0, () => replied(reply));
+    }
     const world = this.#world;
     const { restartCount } = this.#downstream;
     const weather = this.#weather.draw();
@@ -101,7 +104,9 @@ export class ModelSink implements LivingPort {
         if (arrive() === 'done') world.mark('late packet committed');
       });
     }
-    world.after(this.#weather.delay(5), () => {
+    const heldMs = this.#place.heldMs?.() ?? 0;
+    if (heldMs > 0) world.mark('packet held in the system');
+    world.after(heldMs + this.#weather.delay(5), () => {
       if (weather === 'late' || weather === 'before') return replied('lost');
       const reply = arrive();
       replied(weather === 'after' ? 'lost' : reply);
@@ -227,7 +232,10 @@ export class ModelSink implements LivingPort {
 
 const lost: Failure = failure('SINK_DISCONNECTED', 'lost', { retry: 'Reconnect' });
 
+const notYet: Failure = failure('SINK_BUSY', 'not yet', { retry: 'Again', scope: 'Node' });
+
 function failureOf(reply: Reply): Failure {
+  if (reply === 'not-yet') return notYet;
   return reply === 'fenced' ? failure('SINK_FENCED', 'fenced', { retry: 'Resync' }) : lost;
 }
 

@@ -2,26 +2,60 @@
 import { unreachable } from '#src/base/assert.ts';
 import type { Cluster } from './cluster.ts';
 import type { Fault } from './fault.ts';
+import type { NodeFault } from './nodes/node-fault.ts';
+import type { Outside } from './outside.ts';
 
 /** Puts the schedule of faults into virtual time. */
 export function release(cluster: Cluster, faults: readonly Fault[]): void {
-  const { world } = cluster;
+  schedule(cluster, faults, (fault) => {
+    if (isOutside(fault)) happenOutside(cluster, fault);
+    else happen(cluster, fault);
+  });
+}
+
+/** Puts a schedule into virtual time; nothing of it happens any more once the weather is good for ever. */
+export function schedule<F extends Fault | NodeFault>(
+  outside: Outside,
+  faults: readonly F[],
+  happen: (fault: F) => void,
+): void {
+  const { world } = outside;
+  const act = (fault: F): void => {
+    if (outside.isCalm) return;
+    world.trace.note(world.now, 'nemesis', fault.kind, 0);
+    happen(fault);
+  };
   for (const fault of faults) {
     world.after(fault.atMs, () => {
-      if (fault.on === undefined) happen(cluster, fault);
-      else
-        world.onNext(
-          fault.on,
-          () => void world.after(fault.delayMs ?? 0, () => happen(cluster, fault)),
-        );
+      if (fault.on === undefined) act(fault);
+      else world.onNext(fault.on, () => void world.after(fault.delayMs ?? 0, () => act(fault)));
     });
   }
 }
 
-function happen(cluster: Cluster, fault: Fault): void {
-  const { world, current, weather } = cluster;
-  if (cluster.isCalm) return;
-  world.trace.note(world.now, 'nemesis', fault.kind, 0);
+/** Kinds that have to do with the servers around the processes only. */
+const outsideKinds = [
+  'port',
+  'port-down',
+  'slow-port',
+  'sink-restart',
+  'lock-row',
+  'upstream-cut',
+  'upstream-crash',
+  'purge',
+  'purge-all',
+  'lose-tail',
+] as const;
+
+type OutsideFault = Extract<Fault, { readonly kind: (typeof outsideKinds)[number] }>;
+
+/** True for a fault of the servers around the processes, whoever these are. */
+export function isOutside(fault: Fault): fault is OutsideFault {
+  return outsideKinds.some((kind) => kind === fault.kind);
+}
+
+function happen(cluster: Cluster, fault: Exclude<Fault, OutsideFault>): void {
+  const { world, current } = cluster;
   const later = (afterMs: number, run: () => void): void => void world.after(afterMs, run);
   switch (fault.kind) {
     case 'crash':
@@ -62,6 +96,24 @@ function happen(cluster: Cluster, fault: Fault): void {
     case 'slow-link':
       current?.slowLink(fault.from, fault.to, fault.factor);
       return later(fault.forMs, () => current?.slowLink(fault.from, fault.to, 1));
+    case 'restore-coordination':
+      return cluster.loseCoordination();
+    case 'stop-start':
+      cluster.isWanted = false;
+      current?.stopChangefeed();
+      return later(fault.forMs, () => {
+        cluster.isWanted = true;
+      });
+    default:
+      return unreachable(fault);
+  }
+}
+
+/** Makes a fault of the servers around happen. */
+export function happenOutside(outside: Outside, fault: OutsideFault): void {
+  const { world, weather } = outside;
+  const later = (afterMs: number, run: () => void): void => void world.after(afterMs, run);
+  switch (fault.kind) {
     case 'port':
       weather[fault.port][fault.how] = fault.chance;
       return later(fault.forMs, () => {
@@ -78,50 +130,42 @@ function happen(cluster: Cluster, fault: Fault): void {
         weather[fault.port].slow = 1;
       });
     case 'sink-restart':
-      cluster.downstream.restart();
+      outside.downstream.restart();
       weather.sink.isDown = true;
       return later(fault.downMs, () => {
         weather.sink.isDown = false;
       });
     case 'lock-row':
-      return cluster.downstream.lockRow?.(fault.pick, fault.forMs);
+      return outside.downstream.lockRow?.(fault.pick, fault.forMs);
     case 'upstream-cut':
-      return cluster.upstream.cut();
+      return outside.upstream.cut();
     case 'upstream-crash':
-      if (cluster.upstream.crash()) world.mark('incomplete group never happened');
+      if (outside.upstream.crash()) world.mark('incomplete group never happened');
       return;
     case 'purge':
-      cluster.history.purgedTs = Math.max(
-        cluster.history.purgedTs,
-        cluster.downstream.checkpointTs(),
+      outside.history.purgedTs = Math.max(
+        outside.history.purgedTs,
+        outside.downstream.checkpointTs(),
       );
       return;
     case 'purge-all':
       // A feed that has saved nothing yet may begin where the log now begins.
-      if (cluster.downstream.checkpointTs() === 0) return;
-      cluster.history.purgedTs = cluster.history.newestTs(world.now);
-      cluster.expected.add('SOURCE_BINLOG_PURGED');
+      if (outside.downstream.checkpointTs() === 0) return;
+      outside.history.purgedTs = outside.history.newestTs(world.now);
+      outside.expected.add('SOURCE_BINLOG_PURGED');
       return;
     case 'lose-tail':
-      return loseTail(cluster);
-    case 'restore-coordination':
-      return cluster.loseCoordination();
-    case 'stop-start':
-      cluster.isWanted = false;
-      current?.stopChangefeed();
-      return later(fault.forMs, () => {
-        cluster.isWanted = true;
-      });
+      return loseTail(outside);
     default:
       return unreachable(fault);
   }
 }
 
-function loseTail(cluster: Cluster): void {
-  const { history, downstream, upstream } = cluster;
+function loseTail(outside: Outside): void {
+  const { history, downstream, upstream } = outside;
   const count = history.indexAfter(downstream.checkpointTs()) - 1;
   if (count < 0) return;
-  cluster.expected.add('SOURCE_DIVERGED');
+  outside.expected.add('SOURCE_DIVERGED');
   history.truncate(count);
   upstream.cut();
 }

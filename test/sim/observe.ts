@@ -2,7 +2,9 @@
  * Roles as a simulation runs them: every step is noted in the trace, messages between cells of one thread pass through the
  * codec like those of links, and what was reached is marked.
  */
-import type { Behaviour, Role } from '#src/kernel/behaviour.ts';
+import type { Behaviour, Env, Overview, Role } from '#src/kernel/behaviour.ts';
+import type { Effect } from '#src/kernel/effect.ts';
+import type { Message } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { copyOf } from './sim-link.ts';
 import type { World } from './world.ts';
@@ -13,16 +15,33 @@ export interface ObservedPlace {
   readonly isFenced: (cell: Ref) => boolean;
 }
 
+/** A step that a cell has just made: what it received (`init` for its first), what it does now, how it stands. */
+export interface SeenStep {
+  readonly role: string;
+  /** The life of the process. */
+  readonly process: string;
+  readonly env: Env;
+  readonly cause: Message;
+  readonly effects: readonly Effect[];
+  /** What the cell was started with; with `init` only. */
+  readonly props: unknown;
+  readonly overview: () => Overview;
+}
+
+/** Looks at every step of every cell; violations end the run. */
+export type StepWatch = (step: SeenStep) => void;
+
 /** The roles, observed. */
 export function observed(
   world: World,
   roles: Readonly<Record<string, Role>>,
   place: ObservedPlace,
+  watch?: StepWatch,
 ): Record<string, Role> {
   return Object.fromEntries(
     Object.entries(roles).map(([name, role]) => [
       name,
-      { ...role, behaviour: observedBehaviour(world, name, role.behaviour, place) },
+      { ...role, behaviour: observedBehaviour(world, name, role.behaviour, place, watch) },
     ]),
   );
 }
@@ -32,14 +51,26 @@ function observedBehaviour(
   role: string,
   behaviour: Role['behaviour'],
   place: ObservedPlace,
+  watch: StepWatch = () => {},
 ): Role['behaviour'] {
+  const seenStep = (
+    env: Env,
+    cause: Message,
+    [state, effects]: readonly [unknown, readonly Effect[]],
+    props: unknown = null,
+  ): void => {
+    const overview = (): Overview => behaviour.overview(state);
+    watch({ role, process: place.name, env, cause, effects, props, overview });
+  };
   const note = (path: string, kind: string, incarnation: number): void =>
     world.trace.note(world.now, `${place.name} ${path}`, kind, incarnation);
   const seen: Behaviour<unknown, { readonly kind: string }, unknown> = {
     ...behaviour,
     init: (props, env) => {
       note(env.self.path, 'init', env.self.incarnation);
-      return behaviour.init(props, env);
+      const step = behaviour.init(props, env);
+      seenStep(env, { kind: 'init' }, step, props);
+      return step;
     },
     receive: (state, message, env) => {
       if (place.isFenced(env.self))
@@ -48,6 +79,7 @@ function observedBehaviour(
       const isNear = env.from.thread === env.self.thread && env.from.path !== env.self.path;
       const step = behaviour.receive(state, isNear ? copyOf(message) : message, env);
       world.mark(`${role} ${phaseOf(behaviour.overview(step[0]))}`);
+      seenStep(env, message, step);
       return step;
     },
   };
@@ -56,7 +88,9 @@ function observedBehaviour(
     ...seen,
     signal: (state, signal, env) => {
       note(env.self.path, signal.kind, env.self.incarnation);
-      return behaviour.signal!(state, signal, env);
+      const step = behaviour.signal!(state, signal, env);
+      seenStep(env, signal, step);
+      return step;
     },
   };
 }

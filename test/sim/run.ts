@@ -4,7 +4,10 @@
  */
 import { Cluster } from './cluster.ts';
 import { release } from './nemesis.ts';
+import { NodeCluster } from './nodes/node-cluster.ts';
+import { runNodes } from './nodes/node-run.ts';
 import type { SimCase } from './sim-case.ts';
+import type { Outside } from './outside.ts';
 import { assertCopied } from './sim-downstream.ts';
 
 /** What became of a run. */
@@ -27,22 +30,29 @@ const endingMs = 60_000;
 
 /** Runs a case to its end. */
 export async function runCase(simCase: SimCase): Promise<SimResult> {
-  const cluster = new Cluster(simCase);
-  const { world } = cluster;
+  const { nodes } = simCase;
+  if (nodes === undefined) {
+    const cluster = new Cluster(simCase);
+    return await resultOf(cluster, simCase, () => runAlone(cluster, simCase));
+  }
+  const cluster = new NodeCluster(simCase, nodes);
+  return await resultOf(cluster, simCase, () => runNodes(cluster, simCase, nodes));
+}
+
+async function resultOf(
+  { world }: Outside,
+  { seed }: SimCase,
+  run: () => Promise<void>,
+): Promise<SimResult> {
   let problem: string | null = null;
   try {
-    cluster.boot();
-    cluster.tend();
-    release(cluster, simCase.faults);
-    await world.run(() => false, simCase.options.safetyMs);
-    if (world.violation === null) await recover(cluster);
-    if (world.violation === null && simCase.options.stopsAtEnd) await end(cluster);
+    await run();
   } catch (error) {
     problem = error instanceof Error ? (error.stack ?? error.message) : String(error);
   }
   problem = world.violation ?? problem;
   return {
-    seed: simCase.seed,
+    seed,
     problem,
     hash: world.trace.hash,
     events: world.stepCount,
@@ -50,6 +60,16 @@ export async function runCase(simCase: SimCase): Promise<SimResult> {
     marks: [...world.marks],
     trace: problem === null ? [] : world.trace.newest(40),
   };
+}
+
+async function runAlone(cluster: Cluster, simCase: SimCase): Promise<void> {
+  const { world } = cluster;
+  cluster.boot();
+  cluster.tend();
+  release(cluster, simCase.faults);
+  await world.run(() => false, simCase.options.safetyMs);
+  if (world.violation === null) await recover(cluster);
+  if (world.violation === null && simCase.options.stopsAtEnd) await end(cluster);
 }
 
 async function recover(cluster: Cluster): Promise<void> {

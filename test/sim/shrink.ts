@@ -1,5 +1,6 @@
 /** Makes a failing case smaller (RELIABILITY §1.4): fewer faults, fewer transactions, shorter times, the same kind of problem. */
 import type { Fault } from './fault.ts';
+import type { NodeFault } from './nodes/node-fault.ts';
 import type { SimCase } from './sim-case.ts';
 
 /** Runs a case; what was broken, null when all held. */
@@ -18,7 +19,7 @@ export const shrinkRunCount = 400;
 
 /** Times below this many milliseconds are not shortened. */
 const shortMs = 1;
-const durations = ['downMs', 'forMs', 'asleepMs', 'awakeMs', 'delayMs'];
+const durations = ['downMs', 'forMs', 'heldMs', 'asleepMs', 'awakeMs', 'delayMs'];
 
 /** What problems have in common that differ only in figures and in the state of the feed: the first line up to a JSON. */
 export function kindOf(problem: string): string {
@@ -67,18 +68,26 @@ export async function shrink(
     return true;
   };
   await minimized(simCase.faults, (faults) => fails({ faults }));
+  const { nodes } = simCase;
+  if (nodes !== undefined)
+    await minimized(nodes.faults, (faults) => fails({ nodes: { ...nodes, faults } }));
   await minimized(simCase.workload, (workload) => fails({ workload }));
   await shorten(
     () => best.simCase.faults,
     (faults) => fails({ faults }),
   );
+  if (nodes !== undefined)
+    await shorten(
+      () => best.simCase.nodes?.faults ?? [],
+      (faults) => fails({ nodes: { ...nodes, faults } }),
+    );
   return { ...best, runs };
 }
 
 /** Halves each duration of each fault for as long as the case fails. */
-async function shorten(
-  current: () => readonly Fault[],
-  fails: (faults: readonly Fault[]) => Promise<boolean>,
+async function shorten<F extends Fault | NodeFault>(
+  current: () => readonly F[],
+  fails: (faults: readonly F[]) => Promise<boolean>,
 ): Promise<void> {
   for (let at = 0; at < current().length; at++) {
     for (const name of durations) {

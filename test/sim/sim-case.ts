@@ -1,6 +1,7 @@
 /** One run of the simulator as data: everything that is drawn from a seed, so that a failing one can be made smaller and kept. */
 import { Dice } from './dice.ts';
 import { drawFaults, type Fault } from './fault.ts';
+import { drawNodes, type NodesOptions } from './nodes/node-options.ts';
 import { drawWorkload, type WorkItem } from './workload.ts';
 
 /** What differs from run to run beside workload and faults (swarm options). */
@@ -33,13 +34,18 @@ export interface SimCase {
   readonly options: SimOptions;
   readonly workload: readonly WorkItem[];
   readonly faults: readonly Fault[];
+  /** Several nodes; absent: a process alone, as the main job runs. */
+  readonly nodes?: NodesOptions;
 }
 
 /** The run of a seed. */
 export function caseOf(seed: number): SimCase {
   const dice = new Dice(seed, 'options');
   const untilCaughtUp = dice.chance(0.2);
-  const safetyMs = Math.round(1_000 + dice.magnitude(12_000));
+  const aloneMs = Math.round(1_000 + dice.magnitude(12_000));
+  // Sessions end and nodes come back within a run.
+  const nodes = drawNodes(new Dice(seed, 'nodes'), aloneMs * 3);
+  const safetyMs = nodes === null ? aloneMs : aloneMs * 3;
   const options: SimOptions = {
     downstream: dice.chance(0.3) ? 'server' : 'model',
     tableCount: dice.between(1, 5),
@@ -65,5 +71,6 @@ export function caseOf(seed: number): SimCase {
     rowsFollow: dice.chance(0.3),
   });
   const faults = drawFaults(new Dice(seed, 'fault'), safetyMs);
-  return { seed, options, workload, faults };
+  const run = { seed, options, workload, faults };
+  return nodes === null ? run : { ...run, nodes };
 }

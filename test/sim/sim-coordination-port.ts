@@ -1,41 +1,44 @@
 /** The way of one process to the simulated coordination store: delays, lost requests, lost answers, and the bound of each call. */
 import { failed, failure, type Outcome } from '#src/base/failure.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
-import type { SimCoordination } from './sim-coordination.ts';
+import type { SimClock, SimCoordination } from './sim-coordination.ts';
 import type { SimPort } from './sim-port.ts';
-import type { World } from './world.ts';
 
-/** What one way of a message does now. */
+/** What the way of a message does now: `there` to the store, `back` from it. */
 export interface SimWay {
   readonly delayMs: () => number;
-  readonly isLost: () => boolean;
+  readonly isLost: (way: 'there' | 'back') => boolean;
 }
 
 /** Longest wait for an answer, as the etcd adapter's: two members tried. */
 const callMs = 3_000;
 const renewalMs = 1_500;
 
-/** A coordination port over a network. Uncertain is what may have been performed. */
-export function simCoordinationPort(world: World, store: SimCoordination, way: SimWay): SimPort {
+/** A coordination port over a network, by the clock of its process. Uncertain is what may have been performed. */
+export function simCoordinationPort(
+  clock: SimClock,
+  store: Pick<SimCoordination, 'perform'>,
+  way: SimWay,
+): SimPort {
   return (asked, answered) => {
     const request = asked as CoordinationRequest;
-    const sentAtMs = world.now;
+    const sentAtMs = clock.now;
     let isOver = false;
     const end = (outcome: Outcome<CoordinationAnswer>): void => {
       if (isOver) return;
       isOver = true;
-      answered(timed(outcome, world.now));
+      answered(timed(outcome, clock.now));
     };
     const patienceMs =
       request.kind === 'KeepAlive'
         ? renewalMs
         : callMs + (request.kind === 'NextEvents' ? request.waitMs : 0);
-    world.after(patienceMs, () => end(failed(silence(request))));
-    if (way.isLost()) return;
-    world.after(way.delayMs(), () =>
+    clock.after(patienceMs, () => end(failed(silence(request))));
+    if (way.isLost('there')) return;
+    clock.after(way.delayMs(), () =>
       store.perform(request, sentAtMs, (outcome) => {
-        if (way.isLost()) return;
-        world.after(way.delayMs(), () => end(outcome));
+        if (way.isLost('back')) return;
+        clock.after(way.delayMs(), () => end(outcome));
       }),
     );
   };

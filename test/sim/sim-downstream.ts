@@ -13,8 +13,12 @@ export interface SinkPlace {
   readonly name: string;
   /** The gate of the process: false once fenced. */
   readonly mayWrite: () => boolean;
+  /** Whether that is for good. */
+  readonly isShut: () => boolean;
   /** Lets something happen on the thread: now, when it wakes up, or never. */
   readonly enter: (run: () => void) => void;
+  /** What is sent now stays in the system's buffers for so long; absent: it leaves at once. */
+  readonly heldMs?: () => number;
 }
 
 /** A downstream with everything that was written to it. */

@@ -3,23 +3,29 @@
  * ports. Links between threads, control calls and tree reports each keep their own order and overtake each other, as
  * they do for real.
  */
-import { planAlone as plan } from '#actors/plan.ts';
+import { plan as clusterPlan, planAlone } from '#actors/plan.ts';
 import { roles } from '#actors/roles.ts';
 import { assert, must } from '#src/base/assert.ts';
-import { ok } from '#src/base/failure.ts';
+import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
 import type { GateLife, TreeRequest } from '#src/kernel/host.ts';
 import type { CellOverview } from '#src/kernel/shell.ts';
-import { gatesOf } from '#src/kernel/plan.ts';
+import type { Envelope } from '#src/kernel/message.ts';
+import { gatesOf, type TeamPlan } from '#src/kernel/plan.ts';
 import { Tree, type TreeOver } from '#src/kernel/tree.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
-import type { Answered, Ask, CoordinatorRequest } from '#src/protocol/coordinator.ts';
+import type {
+  Answered,
+  Ask,
+  CoordinatorReply,
+  CoordinatorRequest,
+} from '#src/protocol/coordinator.ts';
 import { places } from '#src/protocol/nodes.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
 import { lossCountMax, lossPeriodMs } from '#workers/actor-system.ts';
 import { perform, type ThreadCommand } from '#workers/control.ts';
 import { confirmWithinMs } from '#workers/fence-proof.ts';
 import type { Dice } from './dice.ts';
-import { observed } from './observe.ts';
+import { observed, type StepWatch } from './observe.ts';
 import { overTheWire, SimLink } from './sim-link.ts';
 import type { LivingPort } from './sim-port.ts';
 import { SimThread } from './sim-thread.ts';
@@ -43,19 +49,38 @@ export interface SimProcessParts {
   readonly onStatus: (status: ChangefeedStatus) => void;
   /** The tree is over: the process ends. */
   readonly onOver: (over: TreeOver) => void;
+  /** It is a node of a cluster; absent: a process alone. */
+  readonly node?: NodeParts;
+}
+
+/** What a process of a cluster has that one alone has not. */
+export interface NodeParts {
+  readonly ttlMs: number;
+  readonly isPrompt: boolean;
+  /** The write deadline of its session, asked immediately before anything is sent. */
+  readonly mayWrite: () => boolean;
+  /** Takes an envelope for another node to the network, from main. */
+  readonly abroad: (envelope: Envelope) => void;
+  readonly watch: StepWatch;
 }
 
 /** Work threads of every process. */
 export const workThreads = ['work-1', 'work-2'];
 
-/** Teams that can be fenced, by the number of their gate. */
-export const gatePaths = gatesOf(plan);
+/** Teams that can be fenced, by the number of their gate; the same in a cluster and alone. */
+export const gatePaths = gatesOf(planAlone);
+
+/** What was not heard, or could not be done, is asked for again after this time. */
+const askAgainMs = 5_000;
 
 /** A thread is up again after this time at most. */
 const threadStartMs = 40;
 
-/** All threads of every process. */
+/** All threads of a process alone. */
 export const threadNames = ['main', 'ingest', ...workThreads];
+
+/** All threads of a node of a cluster. */
+export const nodeThreadNames = ['main', 'lease', 'ingest', ...workThreads];
 
 /** See the top of this file. */
 export class SimProcess {
@@ -69,16 +94,19 @@ export class SimProcess {
   readonly #fencedCells = new Set<string>();
   readonly #losses: number[] = [];
   #threadLives = 0;
-  readonly #asked = new Set<number>();
+  readonly #asked = new Map<number, (outcome: Outcome<CoordinatorReply>) => void>();
   #askCount = 0;
   readonly #parts: SimProcessParts;
+  readonly #plan: TeamPlan;
   readonly #tree: Tree;
   readonly #links = new Map<string, SimLink>();
 
   constructor(parts: SimProcessParts) {
     this.#parts = parts;
     this.name = parts.name;
-    for (const name of threadNames) this.threads.set(name, this.#thread(name));
+    this.#plan = parts.node === undefined ? planAlone : clusterPlan;
+    for (const name of parts.node === undefined ? threadNames : nodeThreadNames)
+      this.threads.set(name, this.#thread(name));
     this.#tree = this.#makeTree();
   }
 
@@ -86,19 +114,42 @@ export class SimProcess {
     return this.#isDead;
   }
 
+  /** Boots the tree; `booted` is called when it stands. */
+  boot(booted: () => void): void {
+    this.#tree.boot(booted);
+  }
+
   /** Boots the tree and starts the changefeed. */
   start(): void {
-    this.#tree.boot(() => this.startChangefeed());
+    this.boot(() => this.startChangefeed());
   }
 
   /** Tells the coordinator to start the changefeed; it may run already. */
   startChangefeed(): void {
-    this.#ask({ kind: 'StartChangefeed', config: this.#parts.config, createdMs: 0 });
+    this.ask({ kind: 'StartChangefeed', config: this.#parts.config, createdMs: 0 });
   }
 
-  /** Asks the changefeed to stop. */
+  /** Asks the changefeed to stop, until it was heard. */
   stopChangefeed(): void {
-    this.#ask({ kind: 'PauseChangefeed', id: this.#parts.config.id });
+    const request: CoordinatorRequest = { kind: 'PauseChangefeed', id: this.#parts.config.id };
+    this.ask(request, (outcome) => {
+      if (!outcome.ok) this.#main.timer(askAgainMs, () => this.stopChangefeed());
+    });
+  }
+
+  /** Asks the coordinator, wherever it is; `answered` is called once, unless the process ends before. */
+  ask(
+    request: CoordinatorRequest,
+    answered: (outcome: Outcome<CoordinatorReply>) => void = () => {},
+  ): void {
+    const to = this.#tree.refOf(places.elector);
+    const from = { path: 'outside', thread: 'main', incarnation: 1 };
+    const requestId = ++this.#askCount;
+    const message: Ask = { kind: 'Ask', requestId, request };
+    this.#asked.set(requestId, answered);
+    // An elector that crashes forgets what it was asked.
+    this.#main.timer(12_000, () => this.#answered(requestId, failed(absent)));
+    this.#main.enter(() => this.#main.shell.deliver({ to, from, epoch: 0, seq: 0, message }));
   }
 
   /** Asks the whole tree to stop. */
@@ -177,7 +228,7 @@ export class SimProcess {
     assert(gate >= 0, `${team} has no gate`);
     if (this.#isDead || this.#fences[gate]! < this.#generations[gate]!) return;
     // A subtree of a fenced one comes back with it.
-    if (team !== plan.id && this.#fences[0]! >= this.#generations[0]!) return;
+    if (team !== this.#plan.id && this.#fences[0]! >= this.#generations[0]!) return;
     this.#tree.revive(team);
   }
 
@@ -202,7 +253,21 @@ export class SimProcess {
 
   /** Whether a life of a subtree may still submit: asked immediately before anything is sent. */
   mayWrite(life: GateLife): boolean {
-    return this.#fences[life.gate]! < life.generation;
+    if (this.isShut(life)) return false;
+    return this.#parts.node?.mayWrite() ?? true;
+  }
+
+  /** Whether a life of a subtree was fenced. */
+  isShut(life: GateLife): boolean {
+    return this.#fences[life.gate]! >= life.generation;
+  }
+
+  /** Takes an envelope from another node. */
+  arrive(envelope: Envelope): void {
+    this.#main.enter(() => {
+      if (envelope.to.thread === 'main') this.#main.shell.deliver(envelope);
+      else this.#post('main', envelope);
+    });
   }
 
   /** True when a cell of the role is in this phase or stage. */
@@ -257,7 +322,7 @@ export class SimProcess {
         thread.enter(() => perform(thread.shell, what, (request) => this.#request(name, request))),
       );
     };
-    return new Tree(plan, {
+    return new Tree(this.#plan, {
       now: () => world.now * clockRate,
       random: world.dice(`tree ${this.name}`).next,
       timer: (afterMs, due) => this.#main.timer(afterMs, due),
@@ -319,23 +384,38 @@ export class SimProcess {
       world,
       name,
       dice: world.dice(`thread ${life}`),
-      roles: observed(world, roles, this),
+      roles: observed(world, roles, this, this.#parts.node?.watch),
       fences: this.#fences,
       openPort: (port, life) =>
         port === 'report' ? this.#report() : this.#parts.openPort(this, name, port, life),
       clockRate,
-      post: (envelope) => {
-        // Other lives are other nodes in the common store; there is no network between them here.
-        if (envelope.to.node !== undefined) return;
-        const to = must(this.threads.get(envelope.to.thread), envelope.to.thread);
-        const arrived = overTheWire(envelope);
-        this.#link(`${name} ${to.name}`).send(() => to.enter(() => to.shell.deliver(arrived)));
-      },
+      post: (envelope) => this.#post(name, envelope),
       tree: (request) => this.#request(name, request),
       log: (_level, event) => {
         world.mark(`log ${event}`);
       },
     });
+  }
+
+  /** From a thread to another one, or by way of main to another node. */
+  #post(from: string, envelope: Envelope): void {
+    const { node } = envelope.to;
+    if (node !== undefined && node !== this.name) return this.#abroad(from, envelope);
+    const to = this.threads.get(envelope.to.thread);
+    // Another node may name a thread that is not here.
+    if (to === undefined) return;
+    const arrived = overTheWire(envelope);
+    this.#link(`${from} ${to.name}`).send(() => to.enter(() => to.shell.deliver(arrived)));
+  }
+
+  /** Alone there are no other nodes: other lives are told apart in the common store only. */
+  #abroad(from: string, envelope: Envelope): void {
+    const { node } = this.#parts;
+    if (node === undefined) return;
+    if (from === 'main') return node.abroad(envelope);
+    // The codec of links keeps the node.
+    const leaving = overTheWire(envelope);
+    this.#link(`${from} main`).send(() => this.#main.enter(() => node.abroad(leaving)));
   }
 
   #report(): LivingPort {
@@ -346,8 +426,9 @@ export class SimProcess {
         if (report.kind === 'Status') {
           this.status = report.status;
           this.#parts.onStatus(report.status);
-        } else if (report.kind === 'Answer' && report.answer.outcome.ok)
-          this.#asked.delete(report.answer.requestId);
+        } else if (report.kind === 'Answer') {
+          this.#answered(report.answer.requestId, report.answer.outcome);
+        }
         world.after(0, () => answered(ok({ kind: 'Reported' })));
       },
       close: () => {},
@@ -362,7 +443,7 @@ export class SimProcess {
         return {
           clusterId,
           captureId: self,
-          ttlMs: 10_000,
+          ttlMs: this.#parts.node?.ttlMs ?? 10_000,
           apiAddress: '',
           peerAddress: '',
           version: '',
@@ -376,28 +457,25 @@ export class SimProcess {
             this.#tree.refOf(follower),
           ),
         };
+      case 'capture/claim/peer-keeper':
+        return { membership: this.#tree.refOf('capture/claim/membership') };
       case places.orchestrator:
         return { workThreads, storeBytesMax: 1 << 20 };
       case places.maintainerManager:
         return { self, workThreads };
       default:
-        return { clusterId, self, isPrompt: true, feedCountMax: 64 };
+        return { clusterId, self, isPrompt: this.#parts.node?.isPrompt ?? true, feedCountMax: 64 };
     }
   }
 
-  #ask(request: CoordinatorRequest): void {
-    const to = this.#tree.refOf(places.elector);
-    const from = { path: 'outside', thread: 'main', incarnation: 1 };
-    const requestId = ++this.#askCount;
-    const message: Ask = { kind: 'Ask', requestId, request };
-    this.#asked.add(requestId);
-    // An elector that crashes forgets what it was asked: whoever asked asks again. Starts are asked for by the cluster.
-    this.#main.timer(12_000, () => {
-      if (this.#asked.delete(requestId) && request.kind === 'PauseChangefeed') this.#ask(request);
-    });
-    this.#main.enter(() => this.#main.shell.deliver({ to, from, epoch: 0, seq: 0, message }));
+  #answered(requestId: number, outcome: Outcome<CoordinatorReply>): void {
+    const answered = this.#asked.get(requestId);
+    this.#asked.delete(requestId);
+    answered?.(outcome);
   }
 }
+
+const absent = failure('COORDINATOR_ABSENT', 'no coordinator answered', { retry: 'Again' });
 
 const crashText = 'crashed by the simulation';
 

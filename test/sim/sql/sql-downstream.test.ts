@@ -63,7 +63,12 @@ async function runSeed(seed: number): Promise<void> {
     const life = ++lifeCount;
     // As epochs do: no token of a life is above one of the next.
     let token = life * 2 ** 20;
-    const sink = downstream.open({ name: `life-${life}`, mayWrite: () => true, enter });
+    const sink = downstream.open({
+      name: `life-${life}`,
+      mayWrite: () => true,
+      isShut: () => false,
+      enter,
+    });
     const parts = {
       host,
       sink,

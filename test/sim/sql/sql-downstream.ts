@@ -113,7 +113,7 @@ export class SqlDownstream {
       uri: 'mysql://root@simulated/',
       owner: place.name,
       log: () => {},
-      gate: { mayWrite: place.mayWrite },
+      gate: { mayWrite: place.mayWrite, isShut: place.isShut },
       surroundings: machine.surroundings,
       ...(laneCount === undefined ? {} : { laneCount }),
     });

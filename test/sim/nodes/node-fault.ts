@@ -1,0 +1,187 @@
+/** What goes wrong between and in the nodes of a cluster, and what people ask of it, as an explicit schedule. */
+import type { Dice } from '../dice.ts';
+
+/** One fault or request. Times are virtual milliseconds. */
+export type NodeFault = {
+  /** When it happens, or from when on it waits for `on`. */
+  readonly atMs: number;
+  /** Happens this long after the mark of this name is next reached. */
+  readonly on?: string;
+  readonly delayMs?: number;
+} & NodeFaultKind;
+
+/**
+ * Which node: one of those that live, by number; or the one that leads, or maintains, at that moment (`any` of all when
+ * there is none).
+ */
+export interface NodePick {
+  readonly who: 'any' | 'leader' | 'maintainer';
+  readonly pick: number;
+}
+
+/** The kinds. */
+export type NodeFaultKind =
+  | { readonly kind: 'kill-node'; readonly node: NodePick; readonly downMs: number }
+  /** It stands still; what it has just sent downstream may stay in the system's buffers for `heldMs`. */
+  | {
+      readonly kind: 'pause-node';
+      readonly node: NodePick;
+      readonly forMs: number;
+      readonly heldMs: number;
+    }
+  /** Leaves in order, and comes back. */
+  | { readonly kind: 'stop-node'; readonly node: NodePick }
+  | {
+      readonly kind: 'crash-cell';
+      readonly node: NodePick;
+      readonly role: string;
+      readonly pick: number;
+    }
+  | { readonly kind: 'kill-node-thread'; readonly node: NodePick; readonly thread: string }
+  | {
+      readonly kind: 'pause-node-thread';
+      readonly node: NodePick;
+      readonly thread: string;
+      readonly forMs: number;
+    }
+  /** Nothing goes between a node and the others, or one way only. */
+  | {
+      readonly kind: 'cut-node';
+      readonly node: NodePick;
+      readonly way: 'both' | 'to' | 'from';
+      readonly forMs: number;
+    }
+  /** Nothing goes between a node and the coordination store, or one way only. */
+  | {
+      readonly kind: 'cut-store';
+      readonly node: NodePick;
+      readonly way: 'both' | 'to' | 'from';
+      readonly forMs: number;
+    }
+  /** All connections of a node to the others break. */
+  | { readonly kind: 'sever-node'; readonly node: NodePick }
+  | { readonly kind: 'slow-network'; readonly factor: number; readonly forMs: number }
+  /** Its session ends behind its back. */
+  | { readonly kind: 'revoke'; readonly node: NodePick }
+  | { readonly kind: 'lose-leader'; readonly forMs: number }
+  | { readonly kind: 'compact' }
+  | { readonly kind: 'move-table'; readonly table: number; readonly node: NodePick }
+  | { readonly kind: 'move-feed'; readonly node: NodePick }
+  | { readonly kind: 'drain'; readonly node: NodePick; readonly forMs: number }
+  | { readonly kind: 'pause-feed'; readonly forMs: number }
+  | { readonly kind: 'resign' };
+
+const roleNames = [
+  'dispatcher',
+  'dispatcher-manager',
+  'maintainer',
+  'log-puller',
+  'event-service',
+  'coordinator',
+  'elector',
+  'maintainer-manager',
+  'dispatcher-orchestrator',
+  'membership',
+  'peer-keeper',
+  'session',
+];
+const threadNames = ['lease', 'ingest', 'work-1', 'work-2'];
+
+/** Moments at which a fault hurts most. */
+const moments = [
+  'maintainer ddl draining',
+  'maintainer ddl saving',
+  'maintainer ddl ddl',
+  'maintainer raising',
+  'maintainer gathering',
+  'maintainer checking',
+  'maintainer grouping',
+  'maintainer finishing',
+  'maintainer closing',
+  'coordinator loading',
+  'coordinator gathering',
+  'epoch committed',
+  'dispatcher raising',
+  'dispatcher recovering',
+  'batch cut',
+  'store read',
+  'node fenced',
+];
+
+function pickOf(dice: Dice): NodePick {
+  return { who: dice.of(['any', 'any', 'leader', 'maintainer'] as const), pick: dice.pick(8) };
+}
+
+const ways = ['both', 'to', 'from'] as const;
+
+const draws: Readonly<Record<NodeFaultKind['kind'], (dice: Dice) => NodeFaultKind>> = {
+  'kill-node': (dice) => ({
+    kind: 'kill-node',
+    node: pickOf(dice),
+    downMs: dice.magnitude(20_000),
+  }),
+  'pause-node': (dice) => ({
+    kind: 'pause-node',
+    node: pickOf(dice),
+    forMs: dice.chance(0.5) ? dice.magnitude(20_000) : 5_000 + dice.next() * 15_000,
+    heldMs: dice.chance(0.5) ? 0 : dice.magnitude(20_000),
+  }),
+  'stop-node': (dice) => ({ kind: 'stop-node', node: pickOf(dice) }),
+  'crash-cell': (dice) => ({
+    kind: 'crash-cell',
+    node: pickOf(dice),
+    role: dice.of(roleNames),
+    pick: dice.pick(8),
+  }),
+  'kill-node-thread': (dice) => ({
+    kind: 'kill-node-thread',
+    node: pickOf(dice),
+    thread: dice.of(threadNames),
+  }),
+  'pause-node-thread': (dice) => ({
+    kind: 'pause-node-thread',
+    node: pickOf(dice),
+    thread: dice.of(['main', ...threadNames]),
+    forMs: dice.magnitude(12_000),
+  }),
+  'cut-node': (dice) => ({
+    kind: 'cut-node',
+    node: pickOf(dice),
+    way: dice.of(ways),
+    forMs: dice.magnitude(15_000),
+  }),
+  'cut-store': (dice) => ({
+    kind: 'cut-store',
+    node: pickOf(dice),
+    way: dice.of(ways),
+    forMs: dice.magnitude(15_000),
+  }),
+  'sever-node': (dice) => ({ kind: 'sever-node', node: pickOf(dice) }),
+  'slow-network': (dice) => ({
+    kind: 'slow-network',
+    factor: dice.magnitude(500),
+    forMs: dice.magnitude(5_000),
+  }),
+  revoke: (dice) => ({ kind: 'revoke', node: pickOf(dice) }),
+  'lose-leader': (dice) => ({ kind: 'lose-leader', forMs: dice.magnitude(12_000) }),
+  compact: () => ({ kind: 'compact' }),
+  'move-table': (dice) => ({ kind: 'move-table', table: dice.pick(5), node: pickOf(dice) }),
+  'move-feed': (dice) => ({ kind: 'move-feed', node: pickOf(dice) }),
+  drain: (dice) => ({ kind: 'drain', node: pickOf(dice), forMs: dice.magnitude(10_000) }),
+  'pause-feed': (dice) => ({ kind: 'pause-feed', forMs: dice.magnitude(8_000) }),
+  resign: () => ({ kind: 'resign' }),
+};
+
+/** Draws the schedule of one run: a few kinds, often few faults, sometimes many. */
+export function drawNodeFaults(dice: Dice, safetyMs: number): NodeFault[] {
+  const kinds = (Object.keys(draws) as NodeFaultKind['kind'][]).filter(() => dice.chance(0.35));
+  if (kinds.length === 0) return [];
+  const count = Math.round(dice.magnitude(25));
+  const faults = Array.from({ length: count }, (): NodeFault => {
+    const kind = draws[dice.of(kinds)](dice);
+    const atMs = Math.round(dice.next() * safetyMs);
+    if (!dice.chance(0.4)) return { atMs, ...kind };
+    return { atMs, on: dice.of(moments), delayMs: dice.next() * 8, ...kind };
+  });
+  return faults.sort((a, b) => a.atMs - b.atMs);
+}
