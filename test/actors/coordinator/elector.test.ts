@@ -21,6 +21,12 @@ function owned(owner: string | null, lease: string, revision: number): Outcome<C
   return ok({ kind: 'Transacted', succeeded: false, entries: [entry], revision });
 }
 
+/** Node `a` has created the key under session `l1`. */
+function won(revision: number): Outcome<CoordinationAnswer> {
+  const entry = { key, value: 'a', revision, createRevision: revision, lease: 'l1' };
+  return ok({ kind: 'Transacted', succeeded: true, entries: [entry], revision });
+}
+
 /** An elector of node `a`, told one thing after another. */
 class Told {
   state: ElectorState;
@@ -38,7 +44,7 @@ class Told {
   static leading(): Told {
     const one = new Told();
     one.sees('l1');
-    one.campaigned(owned('a', 'l1', 7));
+    one.campaigned(won(7));
     one.started();
     return one;
   }
@@ -124,7 +130,7 @@ test('it campaigns with its session, and not before it has one', () => {
 test('who owns the key leads, under the revision of its creation as term', () => {
   const one = new Told();
   one.sees('l1');
-  assert.deepEqual(one.campaigned(owned('a', 'l1', 7)), ['spawn coordinator 7']);
+  assert.deepEqual(one.campaigned(won(7)), ['spawn coordinator 7']);
   assert.deepEqual(one.started(), ['later']);
 });
 
@@ -153,7 +159,7 @@ test('the session lost: the coordinator ends, and another campaign waits for ano
 test('the session lost while the coordinator is being started: it ends as soon as it runs', () => {
   const one = new Told();
   one.sees('l1');
-  one.campaigned(owned('a', 'l1', 7));
+  one.campaigned(won(7));
   assert.deepEqual(one.sees(null), []);
   assert.deepEqual(one.started(), ['stop coordinator']);
   assert.deepEqual(one.ended(), ['resign', 'later']);
@@ -162,9 +168,17 @@ test('the session lost while the coordinator is being started: it ends as soon a
 test('the coordinator ended: the key is given up, so that the next term is another', () => {
   const one = Told.leading();
   assert.deepEqual(one.ended(), ['resign', 'later']);
-  // The key could not be given up, and is still there: the term is the same, nobody else had it.
+  // The key could not be given up, and is still there.
   one.tell({ kind: 'CampaignDue' });
-  assert.deepEqual(one.campaigned(owned('a', 'l1', 7)), ['spawn coordinator 7']);
+  assert.deepEqual(one.campaigned(owned('a', 'l1', 7)), ['resign', 'later']);
+  one.tell({ kind: 'CampaignDue' });
+  assert.deepEqual(one.campaigned(won(9)), ['spawn coordinator 9']);
+});
+
+test('a key of this session that an elector before this one won is given up first: no two coordinators share a term', () => {
+  const one = new Told();
+  one.sees('l1');
+  assert.deepEqual(one.campaigned(owned('a', 'l1', 7)), ['resign', 'later']);
 });
 
 test('the key lost while the session lives (deleted, or a store restored): the coordinator ends', () => {
@@ -226,7 +240,7 @@ test('the process is told who leads, at every change and only then', () => {
   one.campaigned(owned('b', 'l2', 5));
   one.campaigned(owned('b', 'l2', 5));
   one.campaigned(unreachable);
-  one.campaigned(owned('a', 'l1', 7));
+  one.campaigned(won(7));
   one.started();
   one.campaigned(owned('a', 'l1', 7));
   one.ended();
