@@ -84,22 +84,25 @@ function build(finish: (status: number) => void): Command {
     .option('--addr <host:port>', 'where the API listens', '127.0.0.1:8300')
     .option(
       '--peer-addr <host:port>',
-      'where other nodes are listened to (several nodes: not in this version)',
+      'where other nodes are listened to, and reach this one',
       '127.0.0.1:8301',
     )
-    .requiredOption('--data-dir <dir>', 'event store, and the state of a single node')
-    .option('--etcd <urls>', 'etcd of the cluster, URL,URL (not in this version)')
+    .requiredOption('--data-dir <dir>', 'event store, and the state of a node without --etcd')
+    .option('--etcd <urls>', 'etcd of the cluster, URL,URL; absent: a node of its own')
     .option('--cluster-id <id>', 'name of the cluster', 'default')
     .option('--config <file>', 'server configuration (TOML)')
     .option('--workers <n>', 'work threads; default: cores - 1', workerCount)
     .option(
       '--lease-ttl <seconds>',
-      'how long a dead node is waited for (not in this version)',
+      'how long a node that says nothing is waited for',
       wholeNumber,
       10,
     )
     .addOption(
-      new Option('--on-fence <what>', 'what a node does that lost its claim (not in this version)')
+      new Option(
+        '--on-fence <what>',
+        'what a node does that lost its session: come back as another capture, or end with status 3',
+      )
         .choices(['rejoin', 'exit'])
         .default('rejoin'),
     )

@@ -19,6 +19,9 @@ const schema = z.strictObject({
         .boolean()
         .default(false)
         .describe('let nodes talk without TLS beyond loopback'),
+      'secret-key-path': path
+        .optional()
+        .describe('file with the key that seals stored passwords, the same on every node'),
       'api-token-path': path
         .optional()
         .describe('file with the token that API clients must show; needed beyond loopback'),
@@ -37,6 +40,8 @@ export interface ServerFile {
   } | null;
   readonly allowPlainText: boolean;
   readonly apiTokenPath: string | null;
+  /** Null: a key of the node's own. */
+  readonly secretKeyPath: string | null;
 }
 
 /** Reads `path`, or the defaults when it is undefined; CONFIG_INVALID lists every problem with its key. */
@@ -60,5 +65,6 @@ export function readServerFile(path: string | undefined): ServerFile {
     tls,
     allowPlainText: security['allow-plain-text'],
     apiTokenPath: security['api-token-path'] ?? null,
+    secretKeyPath: security['secret-key-path'] ?? null,
   };
 }

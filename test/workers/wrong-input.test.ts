@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import { FailureError } from '#src/base/failure.ts';
 import {
@@ -304,6 +304,9 @@ test('a server refuses wrong options in exact words, before anything is opened',
     onFence: 'rejoin',
     logLevel: 'silent',
   };
+  const etcd = 'http://127.0.0.1:1';
+  const keyed = (path: string): string =>
+    file(`${basename(path)}.toml`, `[security]\nsecret-key-path = "${path}"\n`);
   const half = file('half.toml', '[security]\nca-path = "ca.pem"\n');
   const foreign = file('foreign.toml', 'log-level = "info"\n[security]\ncert-allowed-cn = "x"\n');
   const cases: readonly (readonly [Partial<ServerOptions>, words: string])[] = [
@@ -338,6 +341,27 @@ test('a server refuses wrong options in exact words, before anything is opened',
     [
       { etcd: 'etcd://root:hunter2@h:2379' },
       'CONFIG_INVALID: --etcd: member 1 is not of the form http://host:port',
+    ],
+    [{ etcd, leaseTtl: 1 }, 'CONFIG_INVALID: --lease-ttl: from 2 to 300 seconds'],
+    [
+      { etcd, peerAddr: '0.0.0.0:8301' },
+      'CONFIG_INVALID: --peer-addr: 0.0.0.0:8301: name the address at which other nodes reach it',
+    ],
+    [
+      { etcd, peerAddr: '192.0.2.1:8301' },
+      'CONFIG_INVALID: --peer-addr: 192.0.2.1:8301 is not loopback: set security.ca-path, cert-path and key-path',
+    ],
+    [
+      { etcd },
+      'CONFIG_INVALID: --etcd: set security.secret-key-path: passwords of changefeeds are sealed by one key that all nodes have',
+    ],
+    [
+      { etcd, config: keyed('/nonexistent/key') },
+      'CONFIG_INVALID: security.secret-key-path: /nonexistent/key cannot be read',
+    ],
+    [
+      { etcd, config: keyed(file('short.key', 'abc')) },
+      `CONFIG_INVALID: security.secret-key-path: ${join(directory, 'short.key')} does not hold 64 hexadecimal digits`,
     ],
     [
       { config: half },

@@ -12,7 +12,7 @@ import type {
 } from '#src/protocol/coordinator.ts';
 import type { SqlServer } from '#test/servers/sql-server.ts';
 import { startEtcd, type EtcdServer } from '#test/servers/etcd.ts';
-import { ServerNode } from '#workers/server-node.ts';
+import { ClusterNode } from '#workers/cluster-node.ts';
 
 /** How the nodes are run. */
 export interface NodeClusterOptions {
@@ -23,7 +23,7 @@ export interface NodeClusterOptions {
 /** See the top of this file. */
 export class NodeCluster {
   readonly etcd: EtcdServer;
-  readonly nodes: ServerNode[] = [];
+  readonly nodes: ClusterNode[] = [];
   readonly #options: NodeClusterOptions;
   readonly #directory = mkdtempSync(join(tmpdir(), 'sluice-cluster-'));
 
@@ -40,9 +40,9 @@ export class NodeCluster {
   }
 
   /** Starts one more node; joining follows. */
-  async add(): Promise<ServerNode> {
+  async add(): Promise<ClusterNode> {
     const { leaseTtlMs = 10_000, onFence = 'rejoin' } = this.#options;
-    const node = new ServerNode({
+    const node = new ClusterNode({
       settings: {
         clusterId: 'e2e',
         upstreamUri: '',
@@ -70,7 +70,7 @@ export class NodeCluster {
   }
 
   /** Ends a node's session as an operator might: etcd forgets its lease. */
-  async revoke({ captureId }: ServerNode): Promise<void> {
+  async revoke({ captureId }: ClusterNode): Promise<void> {
     const key = Buffer.from(`/sluice/e2e/capture/${captureId}`).toString('base64');
     const { kvs } = (await this.etcd.call('kv/range', { key })) as {
       readonly kvs: readonly { readonly lease: string }[];

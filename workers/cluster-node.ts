@@ -1,5 +1,5 @@
 /**
- * The life of a node: one capture after another. A capture that lost its claim never gets it back (DESIGN §5): with `rejoin` it is
+ * The life of a node of a cluster: one capture after another. A capture that lost its claim never gets it back (DESIGN §5): with `rejoin` it is
  * stopped with all its threads, and a new one joins under a fresh capture id; with `exit` the node ends.
  *
  *     starting ──▶ running ──fenced──▶ (capture stopped) ──rejoin──▶ running …
@@ -13,6 +13,7 @@ import type { TreeOver } from '#src/kernel/tree.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { CoordinatorReply, CoordinatorRequest } from '#src/protocol/coordinator.ts';
+import type { AskedNode } from './api/node-control-plane.ts';
 import { Capture } from './capture.ts';
 import type { FenceProof } from './fence-proof.ts';
 import type { Inspection } from './inspection.ts';
@@ -21,11 +22,10 @@ import type { CaptureSettings, ClusterSettings } from './settings.ts';
 import { overFailure } from './tree-over.ts';
 
 /** How to run a node. */
-export interface ServerNodeOptions {
+export interface ClusterNodeOptions {
   /** Without capture id and API address: the first is fresh in each life, the second is known once the API listens. */
   readonly settings: Omit<CaptureSettings, 'captureId' | 'cluster'>;
-  /** Null: one process with embedded coordination, which has no session that could be lost. */
-  readonly cluster: Omit<ClusterSettings, 'apiAddress'> | null;
+  readonly cluster: Omit<ClusterSettings, 'apiAddress'>;
   readonly workThreadCount: number;
   readonly onFence: 'rejoin' | 'exit';
   readonly onStatus?: (status: ChangefeedStatus) => void;
@@ -49,8 +49,8 @@ type LifeEnd =
   | { readonly kind: 'over'; readonly over: TreeOver };
 
 /** See the top of this file. */
-export class ServerNode {
-  readonly #options: ServerNodeOptions;
+export class ClusterNode implements AskedNode {
+  readonly #options: ClusterNodeOptions;
   readonly #ended = Promise.withResolvers<NodeEnd>();
   readonly #stopAsked = Promise.withResolvers<null>();
   #captureId = Capture.newId();
@@ -63,7 +63,7 @@ export class ServerNode {
   #isStarted = false;
   #isStopping = false;
 
-  constructor(options: ServerNodeOptions) {
+  constructor(options: ClusterNodeOptions) {
     this.#options = options;
     this.#log = this.#openLog();
   }
@@ -71,6 +71,11 @@ export class ServerNode {
   /** Of the capture that runs, or starts now. */
   get captureId(): string {
     return this.#captureId;
+  }
+
+  /** Capture id of the coordinator's node; null while nobody is known to lead. */
+  get leader(): string | null {
+    return this.#capture?.leader ?? null;
   }
 
   /** Resolves once, when the node has ended and nothing of it runs. */
@@ -169,7 +174,7 @@ export class ServerNode {
       settings: {
         ...settings,
         captureId: this.#captureId,
-        ...(cluster === null ? {} : { cluster: { ...cluster, apiAddress: this.#apiAddress } }),
+        cluster: { ...cluster, apiAddress: this.#apiAddress },
       },
       workThreadCount,
       onStatus: onStatus ?? (() => {}),
