@@ -10,11 +10,12 @@ import type { CoordinationPort } from '#src/ports/coordination.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
-import type {
-  Answered,
-  Ask,
-  CoordinatorReply,
-  CoordinatorRequest,
+import {
+  patienceMsOf,
+  type Answered,
+  type Ask,
+  type CoordinatorReply,
+  type CoordinatorRequest,
 } from '#src/protocol/coordinator.ts';
 import { places } from '#src/protocol/nodes.ts';
 import { ActorSystem } from './actor-system.ts';
@@ -126,9 +127,9 @@ export class Capture {
     return this.ask({ kind: 'PauseChangefeed', id });
   }
 
-  /** Asks the coordinator, wherever it is; answered within about ten seconds, one way or another. */
+  /** Asks the coordinator, wherever it is; answered within the patience of the request, one way or another. */
   ask(request: CoordinatorRequest): Promise<Outcome<CoordinatorReply>> {
-    return this.#asks.ask((requestId) => {
+    return this.#asks.ask(patienceMsOf(request) + graceMs, (requestId) => {
       const ask: Ask = { kind: 'Ask', requestId, request };
       this.#system.tell(places.elector, ask);
     });
@@ -164,7 +165,8 @@ export class Capture {
   }
 }
 
-const askMs = 12_000;
+/** The elector speaks first. */
+const graceMs = 2_000;
 /** Changefeeds of a process that says nothing else. */
 const changefeedCountMax = 64;
 
@@ -173,14 +175,14 @@ class Asks {
   readonly #waiting = new Map<number, (outcome: Outcome<CoordinatorReply>) => void>();
   #count = 0;
 
-  ask(send: (requestId: number) => void): Promise<Outcome<CoordinatorReply>> {
+  ask(withinMs: number, send: (requestId: number) => void): Promise<Outcome<CoordinatorReply>> {
     const requestId = ++this.#count;
     return new Promise((resolve) => {
       // The elector answers in time, unless it was started anew meanwhile.
       const absent = failure('COORDINATOR_ABSENT', 'no coordinator answered', { retry: 'Again' });
       const timer = setTimeout(
         () => this.answered({ kind: 'Answered', requestId, outcome: failed(absent) }),
-        askMs,
+        withinMs,
       );
       this.#waiting.set(requestId, (outcome) => {
         clearTimeout(timer);

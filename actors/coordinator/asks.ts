@@ -82,6 +82,12 @@ function perform(state: S, request: CoordinatorRequest, asker: Asker, env: Env):
     case 'DrainCapture':
       if (request.node !== null && !state.nodes.includes(request.node))
         return unknownNode(asker, request.node);
+      if (request.node !== null && state.nodes.length === 1)
+        return no(
+          asker,
+          'CLUSTER_NEEDED',
+          'draining a node takes another one, and this is the last',
+        );
       state.drain = { number: state.drain.number + 1, node: request.node };
       state.drainSentAtMs = -Infinity;
       return yes(asker, { kind: 'Done' });

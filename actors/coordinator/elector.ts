@@ -17,7 +17,7 @@ import { coordinatorKey } from '#src/model/coordination-key.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
 import { campaign, ownershipAfter, resign, type Ownership } from '#src/ports/ownership.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
-import type { Answered, Ask } from '#src/protocol/coordinator.ts';
+import { patienceMsOf, type Answered, type Ask } from '#src/protocol/coordinator.ts';
 import type { ElectorMessage } from '#src/protocol/elector.ts';
 import type { NodesChanged } from '#src/protocol/membership.ts';
 import { mainRef, places } from '#src/protocol/nodes.ts';
@@ -63,8 +63,6 @@ type S = ElectorState;
 const campaignEveryMs = 500;
 /** Who leads looks this often whether the key is still its own. */
 const lookEveryMs = 5_000;
-/** An ask is answered within this time, one way or another. */
-const askMs = 10_000;
 const askCountMax = 1_000;
 
 function init(props: ElectorProps): Step<S> {
@@ -265,7 +263,12 @@ function asked(state: S, ask: Ask): Step<S> {
   }
   const next: S = { ...state, asks: new Map(state.asks).set(ask.requestId, ask) };
   const message: ElectorInbox = { kind: 'AskDue', requestId: ask.requestId };
-  const due: Effect = { kind: 'SetTimer', key: `ask ${ask.requestId}`, afterMs: askMs, message };
+  const due: Effect = {
+    kind: 'SetTimer',
+    key: `ask ${ask.requestId}`,
+    afterMs: patienceMsOf(ask.request),
+    message,
+  };
   return [next, [due, ...forward(next, [ask])]];
 }
 

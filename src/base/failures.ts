@@ -18,7 +18,7 @@ export const failureCatalogue = {
     'The changefeed has no span of this name. See sluice changefeed tables; a table is known once it has changed.',
   TABLE_UNSPLITTABLE:
     'The rows of this table must stay in one span. The message says why; a primary key of plain values that is its only unique key can be split.',
-  CLUSTER_NEEDED: 'This takes several nodes, which this version does not run yet.',
+  CLUSTER_NEEDED: 'This takes several nodes, and there is one. Start another first.',
   SINK_IS_UPSTREAM:
     'Upstream and downstream are the same server: its own changes would come back for ever.',
   API_INVALID: 'A request to the API does not fit its schema. The message lists every problem.',

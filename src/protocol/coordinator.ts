@@ -102,6 +102,11 @@ export type CoordinatorRequest =
   /** The coordinator steps down; another is elected. */
   | { readonly kind: 'ResignCoordinator' };
 
+/** Milliseconds within which an ask is answered, one way or another: what moves rows about takes longer than a word. */
+export function patienceMsOf({ kind }: CoordinatorRequest): number {
+  return ['MoveTable', 'SplitTable', 'MergeTable'].includes(kind) ? 65_000 : 10_000;
+}
+
 /** What is told of a changefeed. */
 export interface ChangefeedView {
   readonly status: ChangefeedStatus;

@@ -197,7 +197,7 @@ test(
     );
     assert.match(
       await printed('capture', 'list'),
-      /^ID +ADDRESS +STATE +COORDINATOR\n[0-9a-f-]{36} +127\.0\.0\.1:\d+ +alive +yes\n$/,
+      /^ID +ADDRESS +STATE +COORDINATOR +CHANGEFEEDS +TABLES\n[0-9a-f-]{36} +127\.0\.0\.1:\d+ +alive +yes +1 +1\n$/,
     );
     await client('changefeed', 'remove', '-i', 'copy');
     assert.equal((await client('changefeed', 'list'))['total'], 0);

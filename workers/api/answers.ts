@@ -47,8 +47,23 @@ export function shownChangefeed(
     ddl: status.counts.ddl,
     maintainer_addr: maintainer === null ? '' : addressOf(maintainer),
     maintainer_capture_id: maintainer ?? '',
-    task_status:
-      maintainer === null ? [] : [{ capture_id: maintainer, table_count: status.spanCount }],
+    task_status: status.placement.map(({ node, spanCount }) => ({
+      capture_id: node,
+      table_count: spanCount,
+    })),
+  };
+}
+
+/** How a changefeed is, in short. */
+export function changefeedStatus(view: ChangefeedView): Readonly<Record<string, unknown>> {
+  const { status } = view;
+  const error = status.failure === null ? null : errorOf(status.failure, view.maintainer ?? '');
+  return {
+    state: status.state,
+    resolved_ts: status.resolvedTs,
+    checkpoint_ts: status.checkpoint?.ts ?? 0,
+    last_error: status.state === 'failed' ? error : null,
+    last_warning: status.state === 'failed' ? null : error,
   };
 }
 

@@ -11,7 +11,7 @@ import { parseChangefeedConfig } from '#src/config/changefeed-file.ts';
 import type { TableName } from '#src/model/span.ts';
 import type { Log } from '#src/ports/log.ts';
 import { verifyTables } from '../preflight.ts';
-import { listedChangefeed, shownChangefeed, syncedAnswer } from './answers.ts';
+import { changefeedStatus, listedChangefeed, shownChangefeed, syncedAnswer } from './answers.ts';
 import { failureOf, statusOf } from './api-error.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { Metrics } from './metrics.ts';
@@ -122,6 +122,7 @@ function addNodeRoutes(app: FastifyInstance, { plane, version, metrics }: ApiSer
     cluster_id: plane.clusterId,
     pid: process.pid,
     is_owner: plane.isCoordinator(),
+    owner_id: plane.coordinator() ?? '',
     liveness: plane.trouble() === null ? 'alive' : 'stopping',
   });
   app.get('/api/v2/status', { schema: schemas.status }, status);
@@ -139,11 +140,16 @@ function addNodeRoutes(app: FastifyInstance, { plane, version, metrics }: ApiSer
         is_owner: one.isCoordinator,
         cluster_id: one.clusterId,
         state: one.state,
+        changefeed_count: one.maintainerCount,
+        table_count: one.spanCount,
       })),
     ),
   );
   app.post<WithId>('/api/v2/captures/:id/drain', { schema: schemas.drain }, async ({ params }) =>
     done(plane.drain(params.id)),
+  );
+  app.delete<WithId>('/api/v2/captures/:id/drain', { schema: schemas.drain }, ({ params }) =>
+    done(endDrain(plane, params.id)),
   );
   app.post('/api/v2/owner/resign', { schema: schemas.resign }, () => done(plane.resign()));
   app.get('/api/v2/tree', { schema: schemas.tree }, async () => list(await plane.inspect()));
@@ -221,6 +227,9 @@ function addChangefeedRoutes(app: FastifyInstance, plane: ControlPlane): void {
   app.delete<WithId>(`${base}/:id`, { schema: schemas.action }, ({ params }) =>
     done(plane.remove(params.id)),
   );
+  app.get<WithId>(`${base}/:id/status`, { schema: schemas.changefeedStatus }, async ({ params }) =>
+    changefeedStatus(await plane.query(params.id)),
+  );
   app.get<WithId>(`${base}/:id/synced`, { schema: schemas.synced }, async ({ params }) =>
     syncedAnswer(await plane.query(params.id)),
   );
@@ -231,7 +240,7 @@ function addTableRoutes(app: FastifyInstance, plane: ControlPlane): void {
   app.get<WithId>(`${base}/tables`, { schema: schemas.tables }, async ({ params }) =>
     list(
       (await plane.tables(params.id)).map(({ captureId, spans }) => ({
-        node_id: captureId,
+        node_id: captureId ?? '',
         tables: spans,
       })),
     ),
@@ -252,6 +261,11 @@ function addTableRoutes(app: FastifyInstance, plane: ControlPlane): void {
     { schema: schemas.mergeTable },
     ({ params, body }) => done(plane.mergeTable(params.id, body.table)),
   );
+  app.post<WithId & { Body: { readonly target_node_id: string } }>(
+    `${base}/move`,
+    { schema: schemas.moveChangefeed },
+    ({ params, body }) => done(plane.moveChangefeed(params.id, body.target_node_id)),
+  );
 }
 
 // ── helpers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -267,6 +281,13 @@ function tableAnswer({ schema, table }: TableName): object {
 async function done(work: Promise<void>): Promise<object> {
   await work;
   return {};
+}
+
+/** Another node may be drained by now: its drain goes on. */
+async function endDrain(plane: ControlPlane, captureId: string): Promise<void> {
+  const known = (await plane.captures()).find(({ id }) => id === captureId);
+  if (known === undefined) fail('CAPTURE_UNKNOWN', `there is no capture ${captureId}`);
+  if (known.state === 'draining') await plane.drain(null);
 }
 
 function configOf(value: unknown): ReturnType<typeof parseChangefeedConfig> {

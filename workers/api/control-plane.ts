@@ -41,7 +41,8 @@ export interface ChangefeedView {
 
 /** Where the spans of a changefeed are. */
 export interface PlacedSpans {
-  readonly captureId: string;
+  /** Null: they have no place at the moment. */
+  readonly captureId: string | null;
   readonly spans: readonly string[];
 }
 
@@ -52,7 +53,11 @@ export interface CaptureView {
   readonly address: string;
   readonly isCoordinator: boolean;
   readonly clusterId: string;
+  /** `lingering`: it went without a word, and what it had under way may still come. */
   readonly state: 'alive' | 'draining' | 'lingering';
+  /** Changefeeds maintained, and spans served there. */
+  readonly maintainerCount: number;
+  readonly spanCount: number;
 }
 
 /** A place for a span, by table name. */
@@ -66,6 +71,8 @@ export interface ControlPlane {
   /** Of this node; another one after every fence. */
   readonly captureId: () => string;
   readonly clusterId: string;
+  /** Capture id of the coordinator's node; null while nobody is known to lead. */
+  readonly coordinator: () => string | null;
   readonly isCoordinator: () => boolean;
   /** Why the control plane cannot be asked now; null when all is well. */
   readonly trouble: () => Failure | null;
@@ -85,7 +92,10 @@ export interface ControlPlane {
   readonly moveTable: (id: string, move: TableMove) => Promise<void>;
   readonly splitTable: (id: string, table: string, partCount: number) => Promise<void>;
   readonly mergeTable: (id: string, table: string) => Promise<void>;
-  readonly drain: (captureId: string) => Promise<void>;
+  /** Its maintainer goes to another node; resolves when it works there. */
+  readonly moveChangefeed: (id: string, captureId: string) => Promise<void>;
+  /** Everything leaves a node, and nothing is placed there; null ends that. */
+  readonly drain: (captureId: string | null) => Promise<void>;
   readonly resign: () => Promise<void>;
 
   /** The supervision tree of this node as it lives; none while it has no capture. */

@@ -14,7 +14,7 @@ import type {
   CoordinatorRequest,
 } from '#src/protocol/coordinator.ts';
 import { demandChangefeedId } from '../changefeed-id.ts';
-import type { Inspection, LiveNode } from '../inspection.ts';
+import type { Inspection } from '../inspection.ts';
 import { preflight, type PreflightResult } from '../preflight.ts';
 import type { UriSeal } from '../uri-seal.ts';
 import type {
@@ -68,6 +68,8 @@ export class NodeControlPlane implements ControlPlane {
 
   readonly captureId = (): string => this.#parts.node.captureId;
 
+  readonly coordinator = (): string | null => this.#parts.node.leader;
+
   readonly isCoordinator = (): boolean => this.#parts.node.leader === this.captureId();
 
   readonly trouble = (): Failure | null => this.#parts.node.trouble();
@@ -76,10 +78,10 @@ export class NodeControlPlane implements ControlPlane {
     const reply = await this.#ask({ kind: 'ListCaptures' });
     if (reply.kind !== 'Captures') return fail('INTERNAL_FAULT', 'not an answer to ListCaptures');
     const self = this.captureId();
-    return reply.views.map(({ id, apiAddress, isCoordinator, isDraining, state }) => ({
+    return reply.views.map(({ id, apiAddress, isDraining, state, ...view }) => ({
+      ...view,
       id,
       address: id === self ? this.#parts.address() : apiAddress,
-      isCoordinator,
       clusterId: this.clusterId,
       state: isDraining ? 'draining' : state,
     }));
@@ -164,35 +166,40 @@ export class NodeControlPlane implements ControlPlane {
   };
 
   readonly tables = async (id: string): Promise<readonly PlacedSpans[]> => {
-    await this.#view(id);
-    const inspection = await this.#parts.node.inspect();
-    const spans = inspection === null ? [] : spansIn(inspection.tree, id);
-    return [{ captureId: this.captureId(), spans: [...spans].sort() }];
+    const { maintainer } = await this.#view(id);
+    if (maintainer === null) return [];
+    const reply = await this.#ask({ kind: 'ListTables', id });
+    if (reply.kind !== 'Tables') return fail('INTERNAL_FAULT', 'not an answer to ListTables');
+    return reply.placement.map(({ node, spans }) => ({
+      captureId: node,
+      spans: [...spans].sort(),
+    }));
   };
 
-  readonly moveTable = async (id: string, { captureId }: TableMove): Promise<void> => {
-    await this.#view(id);
-    await this.#demandCapture(captureId);
-    needsCluster('moving a table');
+  readonly moveTable = (id: string, { table: span, captureId: node }: TableMove): Promise<void> =>
+    this.#change({ kind: 'MoveTable', id, span, node });
+
+  readonly splitTable = (id: string, span: string, partCount: number): Promise<void> =>
+    this.#change({ kind: 'SplitTable', id, span, partCount });
+
+  readonly mergeTable = (id: string, span: string): Promise<void> =>
+    this.#change({ kind: 'MergeTable', id, span });
+
+  readonly moveChangefeed = async (id: string, node: string): Promise<void> => {
+    await this.#ask({ kind: 'MoveChangefeed', id, node });
+    await this.#until(`changefeed ${id} is still being moved`, async () => {
+      const { maintainer, status } = await this.#view(id);
+      return maintainer === node && status.state !== 'starting';
+    });
   };
 
-  readonly splitTable = async (id: string): Promise<void> => {
-    await this.#view(id);
-    needsCluster('splitting a table');
+  readonly drain = async (node: string | null): Promise<void> => {
+    await this.#ask({ kind: 'DrainCapture', node });
   };
 
-  readonly mergeTable = async (id: string): Promise<void> => {
-    await this.#view(id);
-    needsCluster('merging a table');
+  readonly resign = async (): Promise<void> => {
+    await this.#ask({ kind: 'ResignCoordinator' });
   };
-
-  readonly drain = async (captureId: string): Promise<void> => {
-    await this.#demandCapture(captureId);
-    needsCluster('draining a node');
-  };
-
-  // oxlint-disable-next-line require-await -- a refusal is a rejected promise, as with the others
-  readonly resign = async (): Promise<void> => needsCluster('resigning');
 
   readonly inspect = async (): Promise<readonly Inspection[]> => {
     const inspection = await this.#parts.node.inspect();
@@ -205,6 +212,12 @@ export class NodeControlPlane implements ControlPlane {
     const outcome = await this.#parts.node.ask(request);
     if (!outcome.ok) throw new FailureError(outcome.failure);
     return outcome.value;
+  }
+
+  /** Asked for first, so that an absent coordinator or changefeed is told long before the patience of a change is over. */
+  async #change(request: Extract<CoordinatorRequest, { readonly id: string }>): Promise<void> {
+    await this.#view(request.id);
+    await this.#ask(request);
   }
 
   async #view(id: string): Promise<CoordinatorView> {
@@ -246,12 +259,6 @@ export class NodeControlPlane implements ControlPlane {
     const { log } = this.#parts;
     return preflight({ id, upstreamUri, sinkUri, startAt, rules, laneCount, log });
   }
-
-  async #demandCapture(captureId: string): Promise<void> {
-    const known = await this.captures();
-    if (known.some(({ id }) => id === captureId)) return;
-    fail('CAPTURE_UNKNOWN', `there is no capture ${captureId}`);
-  }
 }
 
 /** Both ends, passwords in plain. */
@@ -290,13 +297,4 @@ function demandState(
     'CHANGEFEED_STATE',
     `changefeed ${config.id} is ${status.state}: only ${needed} can be ${done}`,
   );
-}
-
-function spansIn({ state, children = [] }: LiveNode, id: string): readonly string[] {
-  const own = state?.['changefeed'] === id && typeof state['span'] === 'string';
-  return [...(own ? [String(state['span'])] : []), ...children.flatMap((one) => spansIn(one, id))];
-}
-
-function needsCluster(what: string): never {
-  return fail('CLUSTER_NEEDED', `${what} takes several nodes, and this is one`);
 }

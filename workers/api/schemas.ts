@@ -2,6 +2,8 @@
  * JSON schemas of the HTTP API (DESIGN §13): every body and every answer. Field names are those of TiCDC's OpenAPI v2 where
  * the meaning is the same.
  */
+import { partCountMax } from '#src/model/span.ts';
+
 const text = { type: 'string' } as const;
 const count = { type: 'integer' } as const;
 const strict = { type: 'object', additionalProperties: false } as const;
@@ -82,6 +84,7 @@ export const schemas = {
         cluster_id: text,
         pid: count,
         is_owner: { type: 'boolean' },
+        owner_id: text,
         liveness: text,
       },
     }),
@@ -97,6 +100,8 @@ export const schemas = {
           is_owner: { type: 'boolean' },
           cluster_id: text,
           state: text,
+          changefeed_count: count,
+          table_count: count,
         },
       }),
     ),
@@ -144,6 +149,19 @@ export const schemas = {
     },
     response: answers(changefeed),
   },
+  changefeedStatus: {
+    params: byId,
+    response: answers({
+      ...strict,
+      properties: {
+        state: text,
+        resolved_ts: count,
+        checkpoint_ts: count,
+        last_error: nullable(failure),
+        last_warning: nullable(failure),
+      },
+    }),
+  },
   action: { params: byId, response: answers(done) },
   tables: {
     params: byId,
@@ -182,13 +200,18 @@ export const schemas = {
     body: {
       ...strict,
       required: ['table', 'part_count'],
-      properties: { table: id, part_count: { type: 'integer', minimum: 2, maximum: 1_024 } },
+      properties: { table: id, part_count: { type: 'integer', minimum: 2, maximum: partCountMax } },
     },
     response: answers(done),
   },
   mergeTable: {
     params: byId,
     body: { ...strict, required: ['table'], properties: { table: id } },
+    response: answers(done),
+  },
+  moveChangefeed: {
+    params: byId,
+    body: { ...strict, required: ['target_node_id'], properties: { target_node_id: id } },
     response: answers(done),
   },
   drain: { params: byId, response: answers(done) },

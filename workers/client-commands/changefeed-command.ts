@@ -86,6 +86,18 @@ export async function actOnChangefeed(
   return 0;
 }
 
+/** Its maintainer goes to another node; its tables stay where they are. */
+export async function moveChangefeed(
+  options: IdOptions & { readonly targetNodeId: string },
+): Promise<number> {
+  const { changefeedId, targetNodeId } = options;
+  const answer = await new ApiClient(options).post(`${pathOf(options)}/move`, {
+    target_node_id: targetNodeId,
+  });
+  show(options, answer, () => `moved changefeed ${changefeedId} to ${targetNodeId}`);
+  return 0;
+}
+
 /** Gives a stopped or failed changefeed another sink or configuration. */
 export async function updateChangefeed(options: UpdateOptions): Promise<number> {
   const { sinkUri, config } = options;

@@ -1,11 +1,13 @@
 /** The client commands of the command line (DESIGN §17) with their options. */
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { partCountMax } from '#src/model/span.ts';
 import {
   actOnChangefeed,
   createChangefeed,
   listChangefeeds,
   listTables,
   mergeTable,
+  moveChangefeed,
   moveTable,
   queryChangefeed,
   removeChangefeed,
@@ -28,8 +30,16 @@ export function addClientCommands(program: Command, finish: Finish): void {
   client(capture.command('list').description('list the nodes')).action(async (options) =>
     finish(await listCaptures(options)),
   );
-  client(capture.command('drain').description('move everything away from a node'))
+  client(
+    capture
+      .command('drain')
+      .description(
+        'move everything away from a node, and place nothing there; waits until it is empty',
+      ),
+  )
     .requiredOption('--capture-id <id>', 'capture id of the node')
+    .option('--no-wait', 'do not wait until it is empty')
+    .option('--cancel', 'end the drain: the node is given work again')
     .action(async (options) => finish(await drainCapture(options)));
   const coordinator = program.command('coordinator').description('the coordinator of a cluster');
   client(coordinator.command('resign').description('let another node be coordinator')).action(
@@ -60,6 +70,11 @@ function addChangefeedCommands(changefeed: Command, finish: Finish): void {
       async (options: IdOptions) => finish(await actOnChangefeed(options, action)),
     );
   }
+  byId(
+    changefeed.command('move').description('move the maintainer of a changefeed to another node'),
+  )
+    .requiredOption('-d, --target-node-id <id>', 'capture id of the node')
+    .action(async (options) => finish(await moveChangefeed(options)));
   byId(changefeed.command('update').description('change a stopped or failed changefeed'))
     .option('--sink-uri <uri>', 'another downstream')
     .option('--config <file>', 'another configuration (TOML)')
@@ -101,8 +116,8 @@ function byTable(command: Command): Command {
 
 function partCount(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 2 || value > 1_024) {
-    throw new InvalidArgumentError('must be a whole number from 2 to 1024.');
+  if (!Number.isInteger(value) || value < 2 || value > partCountMax) {
+    throw new InvalidArgumentError(`must be a whole number from 2 to ${partCountMax}.`);
   }
   return value;
 }

@@ -4,6 +4,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test, type TestContext } from 'node:test';
+import { failure } from '#src/base/failure.ts';
+import { NodeControlPlane } from '#workers/api/node-control-plane.ts';
+import { UriSeal } from '#workers/uri-seal.ts';
 import { call, serve, TestNode, type ApiAnswer } from './api-stage.ts';
 
 async function start(t: TestContext): Promise<TestNode> {
@@ -37,13 +40,22 @@ test('a node says who it is, and that it is well', async (t) => {
     cluster_id: 'c',
     pid: process.pid,
     is_owner: true,
+    owner_id: 'node-1',
     liveness: 'alive',
   });
   assert.deepEqual(await node.call('GET', '/api/v2/health'), { status: 200, body: {} });
   assert.deepEqual((await node.call('GET', '/api/v2/captures')).body, {
     total: 1,
     items: [
-      { id: 'node-1', address: '127.0.0.1:8300', is_owner: true, cluster_id: 'c', state: 'alive' },
+      {
+        id: 'node-1',
+        address: '127.0.0.1:8300',
+        is_owner: true,
+        cluster_id: 'c',
+        state: 'alive',
+        changefeed_count: 0,
+        table_count: 0,
+      },
     ],
   });
   assert.deepEqual((await node.call('GET', base)).body, { total: 0, items: [] });
@@ -173,6 +185,7 @@ test(
   async (t) => {
     const node = await start(t);
     await create(node, 'f');
+    await node.until('f', ({ table_count: count }) => Number(count) > 0);
     const cases: readonly (readonly [
       method: string,
       path: string,
@@ -183,49 +196,57 @@ test(
         'POST',
         `${base}/f/move_table`,
         { table: 'a.b', target_node_id: 'node-1' },
-        '409 CLUSTER_NEEDED: moving a table takes several nodes, and this is one',
+        '404 TABLE_UNKNOWN: f has no span a.b',
       ],
       [
         'POST',
         `${base}/f/move_table`,
-        { table: 'a.b', target_node_id: 'x' },
+        { table: 'bank.account_0', target_node_id: 'x' },
         '404 CAPTURE_UNKNOWN: there is no capture x',
       ],
       [
         'POST',
         `${base}/f/split_table`,
         { table: 'a.b', part_count: 2 },
-        '409 CLUSTER_NEEDED: splitting a table takes several nodes, and this is one',
+        '404 TABLE_UNKNOWN: f has no span a.b',
       ],
-      [
-        'POST',
-        `${base}/f/merge_table`,
-        { table: 'a.b' },
-        '409 CLUSTER_NEEDED: merging a table takes several nodes, and this is one',
-      ],
+      ['POST', `${base}/f/merge_table`, { table: 'a.b' }, '404 TABLE_UNKNOWN: f has no span a.b'],
       [
         'POST',
         `${base}/g/merge_table`,
         { table: 'a.b' },
         '404 CHANGEFEED_UNKNOWN: there is no changefeed g',
       ],
+      [
+        'POST',
+        `${base}/f/move`,
+        { target_node_id: 'x' },
+        '404 CAPTURE_UNKNOWN: there is no capture x',
+      ],
+      [
+        'POST',
+        `${base}/g/move`,
+        { target_node_id: 'node-1' },
+        '404 CHANGEFEED_UNKNOWN: there is no changefeed g',
+      ],
       ['POST', '/api/v2/captures/x/drain', undefined, '404 CAPTURE_UNKNOWN: there is no capture x'],
+      [
+        'DELETE',
+        '/api/v2/captures/x/drain',
+        undefined,
+        '404 CAPTURE_UNKNOWN: there is no capture x',
+      ],
       [
         'POST',
         '/api/v2/captures/node-1/drain',
         undefined,
-        '409 CLUSTER_NEEDED: draining a node takes several nodes, and this is one',
-      ],
-      [
-        'POST',
-        '/api/v2/owner/resign',
-        undefined,
-        '409 CLUSTER_NEEDED: resigning takes several nodes, and this is one',
+        '409 CLUSTER_NEEDED: draining a node takes another one, and this is the last',
       ],
       ['POST', `${base}/g/pause`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
       ['POST', `${base}/g/resume`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
       ['DELETE', `${base}/g`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
       ['GET', `${base}/g/tables`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
+      ['GET', `${base}/g/status`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
       ['GET', `${base}/g/synced`, undefined, '404 CHANGEFEED_UNKNOWN: there is no changefeed g'],
       ['GET', '/api/v2/nothing', undefined, '404 API_UNKNOWN: there is no GET /api/v2/nothing'],
       ['PATCH', `${base}/f`, undefined, `404 API_UNKNOWN: there is no PATCH ${base}/f`],
@@ -288,4 +309,65 @@ test('an API with a token refuses whoever does not show it', async (t) => {
   assert.equal(await statusOf(base, 'Bearer a-token-of-the-api'), 200);
   assert.equal(await statusOf('/api/v2/health'), 200);
   assert.equal(await statusOf('/metrics'), 200);
+});
+
+test(
+  'what moves things about is done where there is one node only, as far as it changes nothing',
+  { timeout: 60_000 },
+  async (t) => {
+    const node = await start(t);
+    await create(node, 'f');
+    await node.until('f', ({ table_count: count }) => Number(count) > 0);
+    const done = { status: 200, body: {} };
+    const target_node_id = 'node-1';
+    const move = { table: 'bank.account_0', target_node_id };
+    assert.deepEqual(await node.call('POST', `${base}/f/move_table`, move), done);
+    assert.deepEqual(await node.call('POST', `${base}/f/move`, { target_node_id }), done);
+    assert.deepEqual(await node.call('DELETE', '/api/v2/captures/node-1/drain'), done);
+    const captures = (await node.call('GET', '/api/v2/captures')).body['items'];
+    const [capture] = captures as Readonly<Record<string, number>>[];
+    assert.equal(capture?.['changefeed_count'], 1);
+    assert.ok(capture['table_count']! > 0);
+    const short = (await node.call('GET', `${base}/f/status`)).body;
+    assert.partialDeepStrictEqual(short, { state: 'normal', last_error: null, last_warning: null });
+    // The coordinator that resigns is followed by the next: of the same node, for there is no other.
+    assert.deepEqual(await node.call('POST', '/api/v2/owner/resign'), done);
+    await node.until('f', ({ state }) => state === 'normal');
+    const before = await node.until('f', () => true);
+    await node.until('f', (body) => Number(body['rows']) > Number(before['rows']));
+    assert.equal((await node.call('GET', '/api/v2/status')).body['owner_id'], 'node-1');
+  },
+);
+
+test('who asks while nobody is coordinator is told so, and when to ask again', async (t) => {
+  const absent = failure('COORDINATOR_ABSENT', 'no coordinator answered', { retry: 'Again' });
+  const alone = new NodeControlPlane({
+    clusterId: 'c',
+    node: {
+      captureId: 'node-2',
+      leader: null,
+      trouble: () => absent,
+      ask: () => Promise.resolve({ ok: false, failure: absent }),
+      inspect: () => Promise.resolve(null),
+    },
+    address: () => '',
+    seal: new UriSeal(UriSeal.newKey()),
+    log: () => undefined,
+  });
+  const api = await serve(alone, null);
+  t.after(() => api.close());
+  for (const path of [base, `${base}/f`, '/api/v2/captures', '/api/v2/health']) {
+    const response = await fetch(`http://${api.address}${path}`);
+    assert.equal(response.headers.get('retry-after'), '1', path);
+    assert.deepEqual(
+      [response.status, await response.json()],
+      [503, { error_code: 'COORDINATOR_ABSENT', error_msg: 'no coordinator answered' }],
+    );
+  }
+  const status = (await call(api, 'GET', '/api/v2/status')).body;
+  assert.partialDeepStrictEqual(status, { is_owner: false, owner_id: '', id: 'node-2' });
+  assert.match(
+    String((await call(api, 'GET', '/metrics')).body['text']),
+    /ownership_counter\{.*\} 0/,
+  );
 });
