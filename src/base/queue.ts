@@ -1,11 +1,13 @@
 const smallCapacity = 16;
 /** An empty queue gives back more than this. */
 const keptCapacity = 4_096;
+/** The ring of a queue that never held anything, as most queues of most cells; never written to. */
+const noItems: undefined[] = [];
 
 /** A first-in first-out queue with O(1) push and shift, in a ring; the holder states and checks its bound. */
 export class Queue<T> {
-  /** Its length is a power of two. */
-  #items: (T | undefined)[] = emptyRing(smallCapacity);
+  /** Its length is a power of two, or 0. */
+  #items: (T | undefined)[] = noItems;
   #head = 0;
   #length = 0;
 
@@ -40,7 +42,7 @@ export class Queue<T> {
   /** Drops everything. */
   clear(): void {
     if (this.#length === 0 && this.#items.length <= keptCapacity) return;
-    this.#items = emptyRing(smallCapacity);
+    this.#items = noItems;
     this.#head = 0;
     this.#length = 0;
   }
@@ -53,12 +55,9 @@ export class Queue<T> {
 
   #grow(): void {
     const items = [...this] as (T | undefined)[];
-    while (items.length < this.#length * 2) items.push(undefined);
+    const capacity = Math.max(smallCapacity, this.#length * 2);
+    while (items.length < capacity) items.push(undefined);
     this.#items = items;
     this.#head = 0;
   }
-}
-
-function emptyRing<T>(capacity: number): (T | undefined)[] {
-  return Array.from({ length: capacity }, () => undefined);
 }

@@ -22,7 +22,8 @@ export class Cell {
   seq = 0;
   /** Deliveries refused so far. */
   refusalCount = 0;
-  readonly timers = new Map<string, () => void>();
+  /** What cancels each timer that is set; null as long as none ever was, as in most cells. */
+  #timers: Map<string, () => void> | null = null;
 
   constructor(start: CellStart, role: Role, host: Pick<Host, 'now' | 'random'>) {
     this.ref = start.ref;
@@ -32,5 +33,27 @@ export class Cell {
     this.life = start.life;
     this.env = { self: start.ref, now: host.now, random: host.random, from: start.ref };
     this.admission = { epoch: start.epoch, owner: start.owner };
+  }
+  /** Keeps what cancels timer `key`; the former one of that key has been dropped. */
+  keepTimer(key: string, cancel: () => void): void {
+    this.#timers ??= new Map();
+    this.#timers.set(key, cancel);
+  }
+
+  /** Forgets a timer that is due. */
+  forgetTimer(key: string): void {
+    this.#timers?.delete(key);
+  }
+
+  /** Cancels a timer; nothing happens when it is not set. */
+  dropTimer(key: string): void {
+    this.#timers?.get(key)?.();
+    this.#timers?.delete(key);
+  }
+
+  /** Cancels all timers. */
+  dropTimers(): void {
+    for (const cancel of this.#timers?.values() ?? []) cancel();
+    this.#timers = null;
   }
 }

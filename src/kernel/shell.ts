@@ -269,9 +269,7 @@ export class Shell {
       case 'SetTimer':
         return this.#setTimer(cell, effect.key, effect.afterMs, effect.message);
       case 'DropTimer':
-        cell.timers.get(effect.key)?.();
-        cell.timers.delete(effect.key);
-        return;
+        return cell.dropTimer(effect.key);
       case 'Spawn':
         return this.#host.tree({
           ...effect,
@@ -319,12 +317,12 @@ export class Shell {
   }
 
   #setTimer(cell: Cell, key: string, afterMs: number, message: Message): void {
-    cell.timers.get(key)?.();
+    cell.dropTimer(key);
     const cancel = this.#host.timer(afterMs, () => {
-      cell.timers.delete(key);
+      cell.forgetTimer(key);
       this.#sendSelf(cell, message);
     });
-    cell.timers.set(key, cancel);
+    cell.keepTimer(key, cancel);
   }
 
   #end(cell: Cell, exit: Exit): void {
@@ -337,8 +335,7 @@ export class Shell {
   #drop(cell: Cell): void {
     cell.alive = false;
     cell.mailbox.clear();
-    for (const cancel of cell.timers.values()) cancel();
-    cell.timers.clear();
+    cell.dropTimers();
     this.#cells.delete(cell.ref.path);
   }
 
