@@ -1,19 +1,12 @@
 import type { Envelope, Message } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { item } from './batch-item.ts';
-import { isFieldName, type MessageShape } from './message-shape.ts';
+import { isFieldName, shapeOf, type Fields, type MessageShape } from './message-shape.ts';
 import { CorruptBatch, ValueReader } from './value-reader.ts';
 
-/** Addresses and shapes that came before: one object each for as long as they are used, and not too many of them. */
+/** Addresses that came before: one object each for as long as they are used, and not too many of them. */
 const knownCountMax = 4_096;
 const fieldCountMax = 256;
-
-type Fields = Record<string, unknown>;
-
-interface KnownShape extends MessageShape {
-  /** All fields, of no value: copying it makes an object of the right form at once. */
-  readonly blank: Fields;
-}
 
 const unset: Ref = { path: '', thread: '', incarnation: 0 };
 
@@ -21,9 +14,8 @@ const unset: Ref = { path: '', thread: '', incarnation: 0 };
 export class BatchReader {
   readonly #in = new ValueReader();
   readonly #knownRefs = new Map<string, Ref>();
-  readonly #knownShapes = new Map<string, KnownShape>();
   #refs: Ref[] = [];
-  #shapes: KnownShape[] = [];
+  #shapes: MessageShape[] = [];
 
   /** Hands every envelope to `deliver`; answers their number. `moved` are the byte arrays that came with the batch. */
   read(
@@ -69,6 +61,7 @@ export class BatchReader {
     if (first === item.ref) this.#refs.push(this.#readRef());
     else if (first === item.shape) this.#shapes.push(this.#readShape());
     else if (first === item.restart) {
+      this.#in.forget();
       this.#refs = [];
       this.#shapes = [];
     } else throw new CorruptBatch('an item is of no known form');
@@ -83,11 +76,7 @@ export class BatchReader {
   #fields(number: number): Fields {
     const shape = this.#shapes[number - 1];
     if (shape === undefined) throw new CorruptBatch('a shape is missing');
-    const source = this.#in;
-    const { fields } = shape;
-    const message = { ...shape.blank };
-    for (let i = 0; i < fields.length; i++) message[fields[i]!] = source.value();
-    return message;
+    return shape.read(this.#in);
   }
 
   #whole(): Fields {
@@ -110,7 +99,7 @@ export class BatchReader {
     return remember(this.#knownRefs, key, ref);
   }
 
-  #readShape(): KnownShape {
+  #readShape(): MessageShape {
     const source = this.#in;
     const kind = source.text();
     const count = source.count();
@@ -119,8 +108,7 @@ export class BatchReader {
     if (!fields.every(isFieldName) || new Set(fields).size !== count) {
       throw new CorruptBatch('a field has no proper name');
     }
-    const blank = Object.fromEntries([['kind', kind], ...fields.map((name) => [name, null])]);
-    return remember(this.#knownShapes, JSON.stringify([kind, fields]), { kind, fields, blank });
+    return shapeOf(kind, fields);
   }
 }
 

@@ -3,7 +3,7 @@ import { assert } from '#src/base/assert.ts';
 import type { Envelope, Message } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { item } from './batch-item.ts';
-import { isFieldName, type MessageShape } from './message-shape.ts';
+import { isFieldName, shapeOf, type MessageShape } from './message-shape.ts';
 import { ValueWriter } from './value-writer.ts';
 
 /** Kinds with more optional fields than this travel as a whole; none of ours do. */
@@ -11,14 +11,12 @@ const shapesPerKindMax = 16;
 /** Messages of any kind at all: more than a protocol has, so that odd kinds cannot grow the tables for ever. */
 const kindCountMax = 1_024;
 
-interface KnownShape extends MessageShape {
+interface KnownShape {
+  readonly shape: MessageShape;
   /** The batch that has its definition, and its number there. */
   batch: number;
   number: number;
 }
-
-/** Any message as a bag of fields. */
-type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * Encodes envelopes one after another into a batch that explains itself: addresses and message shapes (kind and field
@@ -87,6 +85,7 @@ export class BatchWriter {
 
   #forget(): void {
     if (this.#out.length > 0) this.#out.byte(item.restart);
+    this.#out.forget();
     this.#batch++;
     this.#shapeCount = 0;
     this.#refs.clear();
@@ -95,7 +94,7 @@ export class BatchWriter {
   }
 
   #write({ to, from, epoch, seq, message }: Envelope): void {
-    const shape = this.#shapeOf(message);
+    const known = this.#shapeOf(message);
     let flags: number = item.envelope;
     if (to === this.#to) flags |= item.sameTo;
     else this.#define(to);
@@ -106,24 +105,18 @@ export class BatchWriter {
     if (message.moved !== undefined) flags |= item.moved;
     const out = this.#out;
     out.byte(flags);
-    out.count(shape === null ? 0 : shape.number);
+    out.count(known === null ? 0 : known.number);
     if (to !== this.#to) out.count(this.#refs.get(to)!);
     if (from !== this.#from) out.count(this.#refs.get(from)!);
     if (epoch !== this.#epoch) out.number(epoch);
     if (seq !== this.#seq + 1) out.number(seq);
-    if (shape === null) this.#writeWhole(message);
-    else this.#writeFields(shape, message as unknown as Fields);
+    if (known === null) this.#writeWhole(message);
+    else known.shape.write(out, message);
     if (message.moved !== undefined) this.#move(message.moved);
     this.#to = to;
     this.#from = from;
     this.#epoch = epoch;
     this.#seq = seq;
-  }
-
-  #writeFields(shape: KnownShape, message: Fields): void {
-    const out = this.#out;
-    const { fields } = shape;
-    for (let i = 0; i < fields.length; i++) out.value(message[fields[i]!]);
   }
 
   #writeWhole(message: Message): void {
@@ -155,36 +148,36 @@ export class BatchWriter {
 
   /** The numbered shape of a message; null when it has none, and travels as a whole. */
   #shapeOf(message: Message): KnownShape | null {
-    const known = this.#shapes.get(message.kind);
-    const shape = findShape(known, message) ?? this.#learn(known, message);
-    if (shape === null || shape.batch === this.#batch) return shape;
-    shape.batch = this.#batch;
+    const all = this.#shapes.get(message.kind);
+    const known = findShape(all, message) ?? this.#learn(all, message);
+    if (known === null || known.batch === this.#batch) return known;
+    known.batch = this.#batch;
     // Number 0 says that there is none.
-    shape.number = ++this.#shapeCount;
+    known.number = ++this.#shapeCount;
     const out = this.#out;
     out.byte(item.shape);
-    out.text(shape.kind);
-    out.count(shape.fields.length);
-    for (const field of shape.fields) out.text(field);
-    return shape;
+    out.text(known.shape.kind);
+    out.count(known.shape.fields.length);
+    for (const field of known.shape.fields) out.text(field);
+    return known;
   }
 
-  #learn(known: KnownShape[] | undefined, message: Message): KnownShape | null {
+  #learn(all: KnownShape[] | undefined, message: Message): KnownShape | null {
     const { kind } = message;
     const fields = Object.keys(message).filter((name) => name !== 'kind' && name !== 'moved');
     if (!fields.every(isFieldName)) return null;
-    if (known === undefined ? this.#shapes.size >= kindCountMax : known.length >= shapesPerKindMax)
+    if (all === undefined ? this.#shapes.size >= kindCountMax : all.length >= shapesPerKindMax)
       return null;
-    const shape: KnownShape = { kind, fields, batch: 0, number: 0 };
-    if (known === undefined) this.#shapes.set(kind, [shape]);
-    else known.push(shape);
-    return shape;
+    const known: KnownShape = { shape: shapeOf(kind, fields), batch: 0, number: 0 };
+    if (all === undefined) this.#shapes.set(kind, [known]);
+    else all.push(known);
+    return known;
   }
 }
 
-function findShape(known: readonly KnownShape[] | undefined, message: Message): KnownShape | null {
-  if (known === undefined) return null;
-  for (const shape of known) if (hasFields(message, shape.fields)) return shape;
+function findShape(all: readonly KnownShape[] | undefined, message: Message): KnownShape | null {
+  if (all === undefined) return null;
+  for (const known of all) if (hasFields(message, known.shape.fields)) return known;
   return null;
 }
 

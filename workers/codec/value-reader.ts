@@ -1,6 +1,6 @@
 import { messageOf } from '#src/base/failure.ts';
 import { Unpackr } from 'msgpackr';
-import { tag } from './value-tag.ts';
+import { placeOfText, tag, textPlaceCount } from './value-tag.ts';
 
 const unpackr = new Unpackr({ useRecords: true, moreTypes: false, mapsAsObjects: true });
 
@@ -19,6 +19,8 @@ export class ValueReader {
   #view: DataView = new DataView(new ArrayBuffer(0));
   #at = 0;
   #end = 0;
+  /** Short texts of this batch by place. */
+  readonly #texts: string[] = Array.from({ length: textPlaceCount }, () => '');
 
   /** Begins with other bytes. */
   open(bytes: Uint8Array): void {
@@ -26,6 +28,12 @@ export class ValueReader {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#at = 0;
     this.#end = bytes.byteLength;
+    this.forget();
+  }
+
+  /** What follows refers to no text before it. */
+  forget(): void {
+    this.#texts.fill('');
   }
 
   /** True when nothing is left. */
@@ -75,6 +83,11 @@ export class ValueReader {
         return this.#view.getFloat64(this.#take(8), true);
       case tag.uint32:
         return this.#view.getUint32(this.#take(4), true);
+      case tag.sameText: {
+        const text = this.#texts[this.byte()];
+        if (text === undefined || text === '') throw new CorruptBatch('a text is missing');
+        return text;
+      }
       case tag.shortText:
         return this.#shortText();
       case tag.null:
@@ -107,7 +120,13 @@ export class ValueReader {
 
   #shortText(): string {
     const length = this.byte();
-    const at = this.#take(length);
+    if (length === 0) throw new CorruptBatch('a short text is empty');
+    const text = this.#cachedText(this.#take(length), length);
+    this.#texts[placeOfText(text)] = text;
+    return text;
+  }
+
+  #cachedText(at: number, length: number): string {
     const bytes = this.#bytes;
     let hash = length;
     for (let i = at; i < at + length; i++) hash = (Math.imul(hash, 31) + bytes[i]!) | 0;

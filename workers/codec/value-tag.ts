@@ -14,4 +14,22 @@ export const tag = {
   text: 0xc7,
   /** Length in bytes, msgpackr. */
   packed: 0xc8,
+  /** The short text that stood last in the place of the next byte (`placeOfText`), since the batch began or its last restart. */
+  sameText: 0xc9,
 } as const;
+
+/** Places of short texts that both sides remember within a batch; a place is one byte. */
+export const textPlaceCount = 256;
+
+/** Where a short text is remembered: names of one kind differ at their end. It may not be empty. */
+export function placeOfText(text: string): number {
+  const { length } = text;
+  const last = text.charCodeAt(length - 1);
+  return (
+    (last * 31 +
+      text.charCodeAt(length >> 1) * 7 +
+      (length > 1 ? text.charCodeAt(length - 2) : 0) * 13 +
+      length) &
+    (textPlaceCount - 1)
+  );
+}

@@ -1,5 +1,5 @@
 import { Packr } from 'msgpackr';
-import { tag } from './value-tag.ts';
+import { placeOfText, tag, textPlaceCount } from './value-tag.ts';
 
 const packr = new Packr({ useRecords: true, moreTypes: false });
 
@@ -16,6 +16,8 @@ export class ValueWriter {
   #bytes: Buffer<ArrayBuffer>;
   #view: DataView<ArrayBuffer>;
   #length = 0;
+  /** Short texts by place; names repeat in almost every message. */
+  readonly #texts: string[] = Array.from({ length: textPlaceCount }, () => '');
 
   constructor(initialBytes = 16_384) {
     this.#bytes = Buffer.from(new ArrayBuffer(initialBytes));
@@ -27,9 +29,14 @@ export class ValueWriter {
     return this.#length;
   }
 
-  /** Drops what was written from `length` on: takes back a half-written part. */
+  /** Drops what was written from `length` on: takes back a half-written part. {@link forget} has to follow. */
   truncate(length: number): void {
     this.#length = length;
+  }
+
+  /** What follows refers to no text before it. */
+  forget(): void {
+    this.#texts.fill('');
   }
 
   /** A copy of what was written that owns its buffer, and an empty writer. */
@@ -77,7 +84,19 @@ export class ValueWriter {
   /** A string; the reader tells by its first byte that it is one. */
   text(value: string): void {
     const { length } = value;
-    if (length <= shortTextLength && this.#shortText(value, length)) return;
+    if (length > 0 && length <= shortTextLength) {
+      const place = placeOfText(value);
+      if (this.#texts[place] === value) {
+        this.#reserve(2);
+        this.#bytes[this.#length++] = tag.sameText;
+        this.#bytes[this.#length++] = place;
+        return;
+      }
+      if (this.#shortText(value, length)) {
+        this.#texts[place] = value;
+        return;
+      }
+    }
     const byteCount = Buffer.byteLength(value);
     this.#reserve(scalarBytesMax + byteCount);
     this.#bytes[this.#length++] = tag.text;

@@ -136,6 +136,28 @@ test('an address is told once a batch and given as one object, in later batches 
   assert.equal(more - alone, 4);
 });
 
+test('a text that comes again in a batch takes two bytes, also after others, and none is lost where one was taken back', () => {
+  const names = (...texts: readonly string[]): Envelope =>
+    envelope(1, { kind: 'K', ...Object.fromEntries(texts.map((text, i) => [`f${i}`, text])) });
+  const size = (...texts: readonly string[]): number =>
+    encodeBatch([names(...texts)]).bytes.byteLength;
+  assert.equal(size('orders', 'lines', 'orders') - size('orders', 'lines', ''), 0);
+  const many = Array.from({ length: 600 }, (_, i) => names(`shop.orders_${i % 300}`, 'shop'));
+  assert.deepEqual(read(encodeBatch(many)), many);
+  const writer = new BatchWriter();
+  const wrong = { kind: 'W', first: 'shop.gone', bad: Symbol('s') } as Message;
+  assert.throws(() => writer.add(envelope(1, wrong)), /cannot be encoded/);
+  writer.add(names('shop.gone'));
+  assert.deepEqual(read(writer.take()), [names('shop.gone')]);
+});
+
+test('a kind is never taken for code', () => {
+  for (const kind of ['"}; throw 1; //', "' + missing + '", '${missing}', '\u2028', '\\']) {
+    const sent = [envelope(1, { kind, constructor: 1 } as Message)];
+    assert.deepEqual(read(encodeBatch(sent)), sent);
+  }
+});
+
 test('numbers keep their sign and every bit', () => {
   const list = [-0, 0, NaN, -Infinity, 2 ** 53, -(2 ** 53), 2 ** 32, -1, 0.1, 5e-324];
   for (const value of list) {
