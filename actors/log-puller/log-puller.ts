@@ -168,15 +168,12 @@ function answered(state: S, answer: UpstreamAnswer): Step<S> {
       const { kind: _, flavor: _flavor, ...facts } = answer;
       return [
         { ...state, phase: { at: 'ready' }, failureCount: 0, troubled: false },
-        [toManager(state, { kind: 'UpstreamChecked', facts })],
+        [...recovered(state), toManager(state, { kind: 'UpstreamChecked', facts })],
       ];
     }
     case 'Opened':
     case 'Routed':
-      return becomePulling(
-        { ...state, troubled: false },
-        state.troubled ? [toManager(state, { kind: 'UpstreamTroubled', failure: null })] : [],
-      );
+      return becomePulling({ ...state, troubled: false }, recovered(state));
     case 'Chunk': {
       const { blocks, resolved, commitMs, byteCount, transactionCount } = answer;
       const chunk: Chunk = {
@@ -199,6 +196,10 @@ function answered(state: S, answer: UpstreamAnswer): Step<S> {
     default:
       return unreachable(answer);
   }
+}
+
+function recovered(state: S): readonly Effect[] {
+  return state.troubled ? [toManager(state, { kind: 'UpstreamTroubled', failure: null })] : [];
 }
 
 /**

@@ -25,10 +25,21 @@ export function advance(state: S, env: Env): readonly Effect[] {
     state.trouble = null;
     table.commit(reached.ts);
   }
+  // An upstream at rest moves no checkpoint: what was wrong is over when everything runs and nothing is left to do.
+  if (state.trouble !== null && isAtRest(state, ts)) state.trouble = null;
   const effects = barrierOn(state, ts, env);
   if (state.phase.at === 'stopping' && isDrained(state))
     return [...effects, ...becomeClosing(state, 'stopped', null)];
   return isCaughtUp(state) ? [...effects, ...becomeClosing(state, 'finished', null)] : effects;
+}
+
+/** Everything runs on every node, and all that was read is applied. */
+function isAtRest({ nodes, operators, table }: S, ts: number): boolean {
+  if (table.absent().length > 0 || operators.size > 0) return false;
+  return [...nodes.values()].every(
+    ({ isAdopted, isStreaming, resolved }) =>
+      isAdopted && isStreaming && resolved !== null && resolved.ts <= ts,
+  );
 }
 
 /** Every stream has ended, and what each has read is applied. */

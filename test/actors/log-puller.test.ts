@@ -113,11 +113,12 @@ test('a disconnect discards what is incomplete, waits longer each time, and reop
   assert.equal(puller.state.failureCount, 0);
 });
 
-test('a failed check is tried again as a check', () => {
+test('a failed check is tried again as a check, and said to be over when it succeeds', () => {
   const puller = new Puller();
   puller.tell(open);
   assert.deepEqual(puller.fail(), ['manager UpstreamTroubled', 'timer backoff 75']);
   assert.deepEqual(puller.tell({ kind: 'BackoffDue' }), ['port Check']);
+  assert.deepEqual(puller.answer(checked), ['manager UpstreamTroubled', 'manager UpstreamChecked']);
 });
 
 test('what cannot be repaired ends the source', () => {

@@ -522,6 +522,18 @@ test('no progress for too long fails it, with what kept it from going on', () =>
   assert.deepEqual(one.lastWord, ['failed', 10, 'SINK_DISCONNECTED']);
 });
 
+test('a trouble is over when everything runs again and nothing is left to do, also when the upstream rests', () => {
+  const one = Told.running();
+  one.says('a', 's', 'stopped', 10, failure('SINK_DISCONNECTED', 'lost', { retry: 'Reconnect' }));
+  assert.equal(one.state.trouble?.code, 'SINK_DISCONNECTED');
+  one.beat('a', 10);
+  assert.equal(one.state.trouble?.code, 'SINK_DISCONNECTED');
+  one.nowMs = 1_000;
+  one.tick();
+  one.says('a', 's', 'working', 10);
+  assert.equal(one.state.trouble, null);
+});
+
 test('a drain target is emptied and given nothing', () => {
   const one = Told.running({ nodes: ['a', 'b'] });
   one.tell({ kind: 'DrainChanged', drain: { number: 1, node: 'b' } });
