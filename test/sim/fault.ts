@@ -1,6 +1,7 @@
 /** What goes wrong in a run, as an explicit schedule: drawn from the seed, made smaller by shrinking, kept in regression files. */
 import type { Dice } from './dice.ts';
 import type { PortName } from './sim-port.ts';
+import type { Mishap } from './sql/sim-machine.ts';
 import { gatePaths, threadNames } from './sim-process.ts';
 
 /** One fault. Times are virtual milliseconds. */
@@ -47,8 +48,15 @@ export type FaultKind =
       readonly forMs: number;
     }
   | { readonly kind: 'sink-restart'; readonly downMs: number }
-  /** Somebody else locks a row downstream. */
-  | { readonly kind: 'lock-row'; readonly pick: number; readonly forMs: number }
+  /** Somebody else locks rows downstream, one after the other. */
+  | {
+      readonly kind: 'lock-rows';
+      readonly pick: number;
+      readonly count: number;
+      readonly forMs: number;
+    }
+  /** The next batch for a server, or what its sink writes next, does not come through as it should. */
+  | ({ readonly kind: 'break-batch' } & Mishap)
   | { readonly kind: 'upstream-cut' }
   /** Dies while it writes a large transaction, which never happened. */
   | { readonly kind: 'upstream-crash' }
@@ -95,6 +103,24 @@ const moments = [
   'store read',
   'DDL ran',
 ];
+
+/** A packet that was held up arrives within this time. */
+const lateMsMax = 20_000;
+/** A process that is cut off comes back within this time. */
+const offlineMsMax = 2_000;
+
+/** Draws what becomes of a write. */
+export function drawMishap(dice: Dice): Mishap {
+  return {
+    how: dice.of(['lost', 'unanswered', 'late', 'late'] as const),
+    // Mostly the batch itself; else what comes after it, which may be the question what became of it.
+    after: dice.chance(0.7) ? 0 : dice.pick(4),
+    brokenAfterMs: dice.next() * 10,
+    // Late enough for what was sent again and the next batch to come before it.
+    lateMs: 150 + dice.magnitude(lateMsMax),
+    offlineMs: dice.chance(0.2) ? dice.magnitude(offlineMsMax) : 0,
+  };
+}
 
 type Draw = (dice: Dice) => FaultKind;
 
@@ -145,11 +171,13 @@ const draws: Readonly<Record<FaultKind['kind'], Draw>> = {
     forMs: dice.magnitude(4_000),
   }),
   'sink-restart': (dice) => ({ kind: 'sink-restart', downMs: dice.magnitude(2_000) }),
-  'lock-row': (dice) => ({
-    kind: 'lock-row',
+  'lock-rows': (dice) => ({
+    kind: 'lock-rows',
     pick: dice.pick(64),
-    forMs: 1_000 + dice.magnitude(12_000),
+    count: dice.between(1, 4),
+    forMs: 100 + dice.magnitude(12_000),
   }),
+  'break-batch': (dice) => ({ kind: 'break-batch', ...drawMishap(dice) }),
   'upstream-cut': () => ({ kind: 'upstream-cut' }),
   'upstream-crash': () => ({ kind: 'upstream-crash' }),
   purge: () => ({ kind: 'purge' }),
@@ -169,11 +197,47 @@ export function drawFaults(dice: Dice, safetyMs: number): Fault[] {
   );
   if (kinds.length === 0) return [];
   const count = Math.round(dice.magnitude(40));
+  return faultsOf(dice, count, safetyMs, () => ({
+    kind: draws[dice.of(kinds)](dice),
+    on: dice.chance(0.4) ? dice.of(moments) : null,
+  }));
+}
+
+/** What comes between a sink, its connections and its server while batches are under way. */
+const sinkDraws: readonly Draw[] = [
+  draws['break-batch'],
+  draws['break-batch'],
+  draws['break-batch'],
+  draws['lock-rows'],
+  draws['lock-rows'],
+  draws['takeover'],
+  draws['pause-process'],
+  draws['kill-process'],
+  draws['sink-restart'],
+];
+
+/** More of what a server under the real sink meets: without it few batches are under way when something breaks. */
+export function drawSinkFaults(dice: Dice, safetyMs: number): Fault[] {
+  const kinds = sinkDraws.filter(() => dice.chance(0.5));
+  if (kinds.length === 0) return [];
+  const count = 3 + Math.round(dice.magnitude(40));
+  return faultsOf(dice, count, safetyMs, () => ({
+    kind: dice.of(kinds)(dice),
+    on: dice.chance(0.6) ? 'batch sent' : null,
+  }));
+}
+
+function faultsOf(
+  dice: Dice,
+  count: number,
+  safetyMs: number,
+  draw: () => { readonly kind: FaultKind; readonly on: string | null },
+): Fault[] {
   const faults = Array.from({ length: count }, (): Fault => {
-    const kind = draws[dice.of(kinds)](dice);
+    const { kind, on } = draw();
     const atMs = Math.round(dice.next() * safetyMs);
-    if (!dice.chance(0.4)) return { atMs, ...kind };
-    return { atMs, on: dice.of(moments), delayMs: dice.next() * 8, ...kind };
+    if (on === null) return { atMs, ...kind };
+    return { atMs, on, delayMs: dice.next() * 8, ...kind };
   });
   return faults.sort((a, b) => a.atMs - b.atMs);
 }

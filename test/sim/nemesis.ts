@@ -39,7 +39,8 @@ const outsideKinds = [
   'port-down',
   'slow-port',
   'sink-restart',
-  'lock-row',
+  'lock-rows',
+  'break-batch',
   'upstream-cut',
   'upstream-crash',
   'purge',
@@ -135,8 +136,10 @@ export function happenOutside(outside: Outside, fault: OutsideFault): void {
       return later(fault.downMs, () => {
         weather.sink.isDown = false;
       });
-    case 'lock-row':
-      return outside.downstream.lockRow?.(fault.pick, fault.forMs);
+    case 'lock-rows':
+      return outside.downstream.lockRows?.(fault.pick, fault.count, fault.forMs);
+    case 'break-batch':
+      return outside.downstream.breakNext?.(fault);
     case 'upstream-cut':
       return outside.upstream.cut();
     case 'upstream-crash':

@@ -30,11 +30,11 @@ export class Outside {
     this.weather = Object.fromEntries(weather) as Record<PortName, PortWeather>;
     const history = new History(workload);
     this.history = history;
-    const { laneCount, tableCount } = options;
+    const { laneCount, tableCount, serverSecondMs: secondMs } = options;
     const { sink, upstream } = this.weather;
     this.downstream =
       options.downstream === 'server'
-        ? new ServerDownstream({ world, history, weather: sink, tableCount, laneCount })
+        ? new ServerDownstream({ world, history, weather: sink, tableCount, laneCount, secondMs })
         : new ModelDownstream(world, history, sink, laneCount);
     this.upstream = new SimUpstream(world, history, upstream, options.chunkItemCount);
   }

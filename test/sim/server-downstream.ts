@@ -6,7 +6,8 @@ import type { History } from './history.ts';
 import { assertApplied, type SimDownstream, type SinkPlace } from './sim-downstream.ts';
 import type { LivingPort, PortWeather } from './sim-port.ts';
 import { Drain } from './sql/drain.ts';
-import { SqlDownstream } from './sql/sql-downstream.ts';
+import type { Mishap } from './sql/sim-machine.ts';
+import { SqlDownstream, type SqlPort } from './sql/sql-downstream.ts';
 import type { World } from './world.ts';
 
 /** What a server is made for. */
@@ -16,6 +17,8 @@ export interface ServerDownstreamParts {
   readonly weather: PortWeather;
   readonly tableCount: number;
   readonly laneCount: number;
+  /** How long one of the server's seconds lasts. */
+  readonly secondMs: number;
 }
 
 /** How fast it is; locks, kills and held-up packets get time to matter. */
@@ -27,13 +30,21 @@ const speed = {
   killMs: 20,
   lateMs: 0,
 };
-/** While packets are held up, they are for this long at most. */
-const lateMs = 4_000;
+/** A packet that is held up for longer finds its session ended for being idle: seconds of the server. */
+const lateSecondsMax = 25;
+
+/** Errors of the simulated server that are worth a mark. */
+const markOfError: ReadonlyMap<number, string> = new Map([
+  [1205, 'server: lock wait timeout'],
+  [1213, 'server: deadlock'],
+]);
 
 /** See the top of this file. */
 export class ServerDownstream implements SimDownstream {
   readonly #parts: ServerDownstreamParts;
   readonly #sql: SqlDownstream;
+  /** What the next batches meet, one after the other. */
+  readonly #mishaps: Mishap[] = [];
 
   constructor(parts: ServerDownstreamParts) {
     const { world, history } = parts;
@@ -48,7 +59,8 @@ export class ServerDownstream implements SimDownstream {
       },
       drain,
       tables: Array.from({ length: parts.tableCount }, (_, i) => `d.t${i}`),
-      speed: { ...speed },
+      speed: { ...speed, secondMs: parts.secondMs },
+      isReachable: () => !parts.weather.isDown,
       laneCount: parts.laneCount,
       violated: (what) => world.violate(what),
       checkpointed: (ts) => {
@@ -59,6 +71,11 @@ export class ServerDownstream implements SimDownstream {
         }
       },
     });
+    this.#sql.server.refused = (errno) => {
+      const mark = markOfError.get(errno);
+      if (mark !== undefined) world.mark(mark);
+    };
+    this.#sql.server.orphaned = () => world.mark('server: packet of the dead');
   }
 
   get versions(): ReadonlyMap<string, number> {
@@ -78,11 +95,19 @@ export class ServerDownstream implements SimDownstream {
     this.#sql.restart();
   }
 
-  lockRow(pick: number, forMs: number): void {
-    const rows = [...this.versions.keys()];
-    const [table, key] = (rows[pick % Math.max(1, rows.length)] ?? 'd.t0 0').split(' ');
-    this.#parts.world.mark('row locked by a stranger');
-    this.#sql.lockRow(table!, Number(key), forMs);
+  lockRows(pick: number, count: number, forMs: number): void {
+    const names = [...this.versions.keys()];
+    const rows = Array.from({ length: Math.min(count, names.length) }, (_, i) => {
+      const [table, key] = names[(pick + i) % names.length]!.split(' ');
+      return { table: table!, key: Number(key) };
+    });
+    if (rows.length > 0) this.#parts.world.mark('row locked by a stranger');
+    this.#sql.lockRows(rows, forMs);
+  }
+
+  breakNext(mishap: Mishap): void {
+    const lateMs = Math.min(mishap.lateMs, lateSecondsMax * this.#parts.secondMs);
+    this.#mishaps.push({ ...mishap, lateMs });
   }
 
   /** The real sink of a thread; the weather of its calls becomes trouble between it and the server. */
@@ -92,20 +117,25 @@ export class ServerDownstream implements SimDownstream {
       close: port.close,
       call: (request, answered) => {
         this.#trouble();
-        if (request.kind === 'Apply') this.#parts.world.mark('batch sent');
+        if (request.kind === 'Apply') this.#sending(port);
         port.call(request, (outcome) => {
-          if (!outcome.ok) this.#parts.world.mark(`server: ${outcome.failure.code}`);
+          if (!outcome.ok) this.#parts.world.mark(`${request.kind}: ${outcome.failure.code}`);
           answered(outcome);
         });
       },
     };
   }
 
+  #sending(port: SqlPort): void {
+    const mishap = this.#mishaps.shift();
+    if (mishap !== undefined) port.meet(mishap);
+    this.#parts.world.mark('batch sent');
+  }
+
   #trouble(): void {
     const { world, weather } = this.#parts;
     const { server } = this.#sql;
     const { dice } = weather;
-    server.speed.lateMs = weather.late > 0 ? lateMs : 0;
     const drawn = weather.draw();
     if (drawn === 'fine') return;
     // In the middle of what the call does: before, within or after its transaction.

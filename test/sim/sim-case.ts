@@ -1,6 +1,6 @@
 /** One run of the simulator as data: everything that is drawn from a seed, so that a failing one can be made smaller and kept. */
 import { Dice } from './dice.ts';
-import { drawFaults, type Fault } from './fault.ts';
+import { drawFaults, drawSinkFaults, type Fault } from './fault.ts';
 import { drawNodes, type NodesOptions } from './nodes/node-options.ts';
 import { drawWorkload, type WorkItem } from './workload.ts';
 
@@ -8,6 +8,8 @@ import { drawWorkload, type WorkItem } from './workload.ts';
 export interface SimOptions {
   /** The quick model, or a simulated server under the real adapter. */
   readonly downstream: 'model' | 'server';
+  /** How long a second of the simulated server lasts: short ones let its patience end within a run. */
+  readonly serverSecondMs: number;
   /** Tables of the upstream. */
   readonly tableCount: number;
   /** Lanes of every span. */
@@ -42,12 +44,14 @@ export interface SimCase {
 export function caseOf(seed: number): SimCase {
   const dice = new Dice(seed, 'options');
   const untilCaughtUp = dice.chance(0.2);
-  const aloneMs = Math.round(1_000 + dice.magnitude(12_000));
+  const isServer = dice.chance(0.4);
+  // A real sink needs some hundred milliseconds until it writes its first row.
+  const aloneMs = Math.round((isServer ? 3_000 : 1_000) + dice.magnitude(12_000));
   // Sessions end and nodes come back within a run.
   const nodes = drawNodes(new Dice(seed, 'nodes'), aloneMs * 3);
   const safetyMs = nodes === null ? aloneMs : aloneMs * 3;
   const options: SimOptions = {
-    downstream: dice.chance(0.3) ? 'server' : 'model',
+    downstream: isServer ? 'server' : 'model',
     tableCount: dice.between(1, 5),
     laneCount: dice.between(1, 4),
     // Half of the runs have so little memory that most events go by way of the store.
@@ -59,18 +63,20 @@ export function caseOf(seed: number): SimCase {
     untilCaughtUp,
     stopsAtEnd: dice.chance(0.3),
     safetyMs,
+    serverSecondMs: Math.round(1_000 / dice.magnitude(100)),
   };
   const workload = drawWorkload(new Dice(seed, 'workload'), {
-    itemCount: 10 + Math.round(dice.magnitude(150)),
+    itemCount: (isServer ? 40 : 10) + Math.round(dice.magnitude(150)),
     tableCount: options.tableCount,
     keyCount: dice.between(1, 8),
     ddlShare: dice.of([0, 0.03, 0.1]),
     bigShare: dice.of([0, 0.1, 0.3]),
     bigRows: 10 + Math.round(dice.magnitude(60)),
-    spreadMs: untilCaughtUp || dice.chance(0.3) ? 0 : safetyMs,
+    spreadMs: untilCaughtUp || dice.chance(isServer ? 0.1 : 0.3) ? 0 : safetyMs,
     rowsFollow: dice.chance(0.3),
   });
   const faults = drawFaults(new Dice(seed, 'fault'), safetyMs);
+  if (isServer) faults.push(...drawSinkFaults(new Dice(seed, 'sink fault'), safetyMs));
   const run = { seed, options, workload, faults };
   return nodes === null ? run : { ...run, nodes };
 }

@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import type { History } from './history.ts';
 import type { SinkRequest } from '#src/ports/sink.ts';
 import type { LivingPort } from './sim-port.ts';
+import type { Mishap } from './sql/sim-machine.ts';
 
 /** Who opens a sink: one thread of one life of a process. */
 export interface SinkPlace {
@@ -33,8 +34,10 @@ export interface SimDownstream {
   readonly ddlDone: readonly number[];
   /** The server restarts: every connection ends; what it had not committed is gone. */
   readonly restart: () => void;
-  /** Somebody else locks one of the rows for a while; the model has no locks. */
-  readonly lockRow?: (pick: number, forMs: number) => void;
+  /** Somebody else locks some of the rows for a while; the model has no locks. */
+  readonly lockRows?: (pick: number, count: number, forMs: number) => void;
+  /** The next batch meets a mishap; those of the model come from the weather of its port. */
+  readonly breakNext?: (mishap: Mishap) => void;
 }
 
 /** A call keeps its blocks even when their owner is gone. */

@@ -93,6 +93,8 @@ export class SimProcess {
   /** Cells of fenced lives, as path and incarnation: none of them may receive anything. */
   readonly #fencedCells = new Set<string>();
   readonly #losses: number[] = [];
+  /** Teams of fences that are not proven yet. */
+  readonly #unproven: string[] = [];
   #threadLives = 0;
   readonly #asked = new Map<number, (outcome: Outcome<CoordinatorReply>) => void>();
   #askCount = 0;
@@ -208,6 +210,7 @@ export class SimProcess {
     };
     for (const thread of open)
       world.after(this.#fenceDice.next(), () => thread.enter(() => sweep(thread)));
+    this.#unproven.push(team);
     const prove = (): void => {
       for (const thread of open) {
         // One that died meanwhile proves it by that; its successor never had anything of the fenced life.
@@ -216,6 +219,7 @@ export class SimProcess {
       }
       // A main that sleeps proves nothing: whoever asks waits.
       this.#main.enter(() => {
+        this.#unproven.splice(this.#unproven.indexOf(team), 1);
         if (!this.#isDead) proven();
       });
     };
@@ -227,6 +231,8 @@ export class SimProcess {
     const gate = gatePaths.indexOf(team);
     assert(gate >= 0, `${team} has no gate`);
     if (this.#isDead || this.#fences[gate]! < this.#generations[gate]!) return;
+    // It was fenced once more meanwhile: whoever did that begins its next life.
+    if (this.#unproven.some((path) => team === path || team.startsWith(`${path}/`))) return;
     // A subtree of a fenced one comes back with it.
     if (team !== this.#plan.id && this.#fences[0]! >= this.#generations[0]!) return;
     this.#tree.revive(team);

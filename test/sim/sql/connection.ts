@@ -33,6 +33,8 @@ export interface ConnectionParts {
   readonly killMs: () => number;
   /** A lock that was waited for is there. */
   readonly resumed: () => void;
+  /** A statement met an error. */
+  readonly refused: (errno: number) => void;
   /** Bytes for the client. */
   readonly send: (bytes: Buffer) => void;
   /** The connection is over: rolled back, all locks free. */
@@ -227,6 +229,7 @@ export class ServerConnection {
       }
     } catch (error) {
       if (!(error instanceof SqlError)) throw error;
+      this.#parts.refused(error.errno);
       answer.error(error);
     }
   }
@@ -243,7 +246,12 @@ export class ServerConnection {
       const limit = this.#idleMsMax();
       const idleMs = this.#parts.host.now() - this.#idleSince;
       if (this.isIdle && idleMs >= limit) this.end();
-      else this.#watchIdle(this.isIdle ? Math.max(1, limit - idleMs) : Math.max(1000, limit / 4));
+      else
+        this.#watchIdle(
+          this.isIdle
+            ? Math.max(1, limit - idleMs)
+            : Math.max(this.#parts.state.secondMs(), limit / 4),
+        );
     });
   }
 
@@ -251,7 +259,7 @@ export class ServerConnection {
     const seconds = (name: string): number => Number(toInteger(this.#execution.variable(name)!));
     const open = this.session.isExplicit ? seconds('idle_transaction_timeout') : 0;
     const idle = seconds('wait_timeout');
-    return 1000 * (open > 0 ? Math.min(open, idle) : idle);
+    return this.#parts.state.secondMs() * (open > 0 ? Math.min(open, idle) : idle);
   }
 }
 

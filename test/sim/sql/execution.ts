@@ -49,6 +49,8 @@ export interface ServerState {
   readonly variables: Map<string, Value>;
   isReadOnly: boolean;
   readonly now: () => number;
+  /** Milliseconds of one of the server's seconds. */
+  readonly secondMs: () => number;
   /** Milliseconds that the next commit, and the next statement on definitions, take. */
   readonly commitMs: () => number;
   readonly definitionMs: () => number;
@@ -107,7 +109,7 @@ export class Execution {
 
   /** A variable in seconds, as milliseconds. */
   #seconds(name: string): number {
-    return Number(toInteger(this.variable(name)!)) * 1000;
+    return Number(toInteger(this.variable(name)!)) * this.server.secondMs();
   }
 
   /** Locks a record. */
@@ -216,7 +218,7 @@ export class Execution {
     if (name === null || compare(name, '') === 0) throw new UnknownSql('a lock without a name', '');
     const lower = String(name).toLowerCase();
     this.session.weight = definitionWeight / 2;
-    const timeoutMs = Number(toInteger(seconds ?? 0n)) * 1000;
+    const timeoutMs = Number(toInteger(seconds ?? 0n)) * this.server.secondMs();
     try {
       const { otherLocks } = this.server;
       yield* takeLock(otherLocks, this.session, { key: `n/${lower}`, mode: 'X', timeoutMs });

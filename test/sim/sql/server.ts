@@ -29,12 +29,26 @@ export interface SimServerSpeed {
   killMs: number;
   /** One way for bytes that the network holds up: one packet in fifty. 0: none. */
   lateMs: number;
+  /** How long one of the server's own seconds lasts: its lock waits and idle times are in seconds. */
+  secondMs: number;
+}
+
+/** A connection to a simulated server. */
+export interface SimServerLink extends ServerLink {
+  /** What is written from now on arrives after `ms` at the earliest. */
+  holdUp(ms: number): void;
+  /** The network gives up on it: its client hears of it a moment later, the server gets what was written before. */
+  cut(): void;
 }
 
 /** A server. */
 export class SimMariadb {
   /** Told of each commit, in order. */
   appended: (logged: Logged) => void = () => {};
+  /** Told of each error that a statement met, by its number. */
+  refused: (errno: number) => void = () => {};
+  /** Told of bytes that arrive when the client that wrote them has given the connection up. */
+  orphaned: () => void = () => {};
   /** May be changed at any time. */
   readonly speed: SimServerSpeed;
   /** Why a real server might have gone on otherwise: how far its purge has come, which of near equals it chose as a victim. */
@@ -58,6 +72,7 @@ export class SimMariadb {
       statementMs: 0,
       killMs: 0,
       lateMs: 0,
+      secondMs: 1_000,
       ...speed,
     };
     const drawn = (most: number): number => (most === 0 ? 0 : host.random() * most);
@@ -72,6 +87,7 @@ export class SimMariadb {
       variables: serverVariables(),
       isReadOnly: false,
       now: host.now,
+      secondMs: () => this.speed.secondMs,
       commitMs: () => drawn(this.speed.commitMs),
       definitionMs: () => drawn(this.speed.definitionMs),
       append: (logged) => this.appended(logged),
@@ -112,7 +128,7 @@ export class SimMariadb {
   }
 
   /** Logs in: answers a connection, or null while the server is down. */
-  connect(answered: (link: ServerLink | null) => void): void {
+  connect(answered: (link: SimServerLink | null) => void): void {
     this.#host.after(this.#latencyMs() * 2, () => {
       answered(this.#isUp ? this.#accept() : null);
     });
@@ -167,11 +183,16 @@ export class SimMariadb {
     );
   }
 
-  #accept(): ServerLink {
+  #accept(): SimServerLink {
     const id = ++this.#connectionCount;
     const pipe = new Pipe(id, this.#host, {
       latencyMs: (toServer) => (toServer ? this.#sendMs() : this.#latencyMs()),
-      toServer: (bytes) => this.#connections.get(id)?.receive(bytes),
+      toServer: (bytes) => {
+        const connection = this.#connections.get(id);
+        if (connection === undefined) return;
+        if (!this.#links.has(id)) this.orphaned();
+        connection.receive(bytes);
+      },
       endToServer: () => this.#connections.get(id)?.receiveEnd(),
       closed: () => this.#links.delete(id),
     });
@@ -181,6 +202,7 @@ export class SimMariadb {
       statementMs: () => this.#statementMs(),
       killMs: () => this.#host.random() * this.speed.killMs,
       resumed: () => this.resumedIds.add(id),
+      refused: (errno) => this.refused(errno),
       send: (bytes) => pipe.send(bytes),
       ended: () => {
         this.#connections.delete(id);
@@ -230,12 +252,14 @@ interface PipeEnds {
 }
 
 /** Two ordered streams of bytes. What the client has written arrives, whether the client lives or not. */
-class Pipe implements ServerLink {
+class Pipe implements SimServerLink {
   readonly id: number;
   readonly #host: SimHost;
   readonly #ends: PipeEnds;
   #listener: LinkListener | null = null;
   #isClosed = false;
+  /** Why it was lost before anybody listened. */
+  #unheard: string | null = null;
   readonly #toServer: Direction = { lastAt: 0, waiting: [] };
   readonly #toClient: Direction = { lastAt: 0, waiting: [] };
 
@@ -252,6 +276,8 @@ class Pipe implements ServerLink {
 
   listen(listener: LinkListener): void {
     this.#listener = listener;
+    const reason = this.#unheard;
+    if (reason !== null) this.#host.after(0, () => listener.end(reason));
   }
 
   write(bytes: Uint8Array): void {
@@ -279,7 +305,11 @@ class Pipe implements ServerLink {
     this.#later(this.#toClient, () => this.#lose('the downstream closed the connection'));
   }
 
-  /** The network gives up on the connection. */
+  holdUp(ms: number): void {
+    const { now } = this.#host;
+    this.#toServer.lastAt = Math.max(this.#toServer.lastAt, now() + ms);
+  }
+
   cut(): void {
     this.#later(this.#toClient, () => this.#lose('the connection to the downstream broke'));
   }
@@ -287,7 +317,8 @@ class Pipe implements ServerLink {
   #lose(reason: string): void {
     if (this.#isClosed) return;
     this.destroy();
-    this.#listener?.end(reason);
+    if (this.#listener === null) this.#unheard = reason;
+    else this.#listener.end(reason);
   }
 
   /** In order, whatever times are drawn. */

@@ -4,7 +4,20 @@ import { FailureError, failure } from '#src/base/failure.ts';
 import type { ServerLink, Surroundings } from '#src/adapters/mysql-sink/surroundings.ts';
 import type { SimHost } from './connection.ts';
 import type { Drain } from './drain.ts';
-import type { SimMariadb } from './server.ts';
+import type { SimMariadb, SimServerLink } from './server.ts';
+
+/** What becomes of a transaction's first bytes when a process writes them; the connection they are written to breaks. */
+export interface Mishap {
+  /** They never arrive, they arrive but their answer does not, or they arrive `lateMs` later. */
+  readonly how: 'lost' | 'unanswered' | 'late';
+  /** So many transactions begin well before. */
+  readonly after: number;
+  /** The connection breaks so long after the write. */
+  readonly brokenAfterMs: number;
+  readonly lateMs: number;
+  /** All connections of the process break with it, and for so long it gets no other; 0: only this one. */
+  readonly offlineMs: number;
+}
 
 /** What a process lives in. */
 export interface SimMachineParts {
@@ -16,6 +29,8 @@ export interface SimMachineParts {
    * Default: at once.
    */
   readonly deliver?: (run: () => void) => void;
+  /** Whether the server can be reached. Default: it can. */
+  readonly isReachable?: () => boolean;
   /** Told of each connection the process gets, by the server's number. */
   readonly connected?: (id: number) => void;
 }
@@ -25,8 +40,11 @@ export class SimMachine {
   /** For `openMysqlSink`. */
   readonly surroundings: Surroundings;
   readonly #parts: SimMachineParts;
-  readonly #links = new Set<ServerLink>();
+  readonly #links = new Set<SimServerLink>();
   #isDead = false;
+  #mishap: Mishap | null = null;
+  #beginningsBefore = 0;
+  #onlineAt = 0;
 
   constructor(parts: SimMachineParts) {
     const { host, server } = parts;
@@ -46,6 +64,12 @@ export class SimMachine {
     this.#links.clear();
   }
 
+  /** Something happens to a transaction that the process begins; what was said before and has not happened is forgotten. */
+  meet(mishap: Mishap): void {
+    this.#mishap = mishap;
+    this.#beginningsBefore = mishap.after;
+  }
+
   /** Lets something happen in the process. */
   deliver(run: () => void): void {
     const { deliver = (now) => now(), drain } = this.#parts;
@@ -59,18 +83,40 @@ export class SimMachine {
   #connect(): Promise<ServerLink> {
     return new Promise((resolve, reject) => {
       this.#parts.server.connect((link) => {
-        if (link !== null) this.#parts.connected?.(link.id);
-        if (this.#isDead) link?.destroy();
-        else if (link !== null) this.#links.add(link);
-        this.deliver(() => {
-          if (link !== null) resolve(this.#wrapped(link));
-          else reject(unreachable());
-        });
+        if (link === null || !this.#isOnline()) {
+          link?.destroy();
+          this.deliver(() => reject(unreachable()));
+          return;
+        }
+        this.#parts.connected?.(link.id);
+        if (this.#isDead) link.destroy();
+        else this.#links.add(link);
+        this.deliver(() => resolve(this.#wrapped(link)));
       });
     });
   }
 
-  #wrapped(link: ServerLink): ServerLink {
+  #isOnline(): boolean {
+    return this.#parts.host.now() >= this.#onlineAt && this.#parts.isReachable?.() !== false;
+  }
+
+  #write(link: SimServerLink, bytes: Uint8Array): void {
+    const mishap = this.#mishap;
+    if (mishap === null || !isBeginning(bytes) || this.#beginningsBefore-- > 0)
+      return link.write(bytes);
+    this.#mishap = null;
+    const { how, brokenAfterMs, lateMs, offlineMs } = mishap;
+    const { host } = this.#parts;
+    if (how === 'late') link.holdUp(lateMs);
+    if (how !== 'lost') link.write(bytes);
+    if (offlineMs > 0) this.#onlineAt = host.now() + offlineMs;
+    const broken = offlineMs > 0 ? [...this.#links] : [link];
+    host.after(brokenAfterMs, () => {
+      for (const one of broken) one.cut();
+    });
+  }
+
+  #wrapped(link: SimServerLink): ServerLink {
     return {
       id: link.id,
       listen: (listener) => {
@@ -80,7 +126,7 @@ export class SimMachine {
         });
       },
       write: (bytes) => {
-        if (!this.#isDead) link.write(bytes);
+        if (!this.#isDead) this.#write(link, bytes);
       },
       destroy: () => {
         this.#links.delete(link);
@@ -88,6 +134,11 @@ export class SimMachine {
       },
     };
   }
+}
+
+/** Whether a command begins a transaction: its text stands behind four bytes of header and one that says what it is. */
+function isBeginning(bytes: Uint8Array): boolean {
+  return bytes.byteLength > 10 && Buffer.from(bytes.subarray(5, 10)).toString('latin1') === 'BEGIN';
 }
 
 function unreachable(): FailureError {

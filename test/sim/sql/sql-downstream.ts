@@ -7,7 +7,7 @@ import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
 import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
 import { copied, type SinkPlace } from '../sim-downstream.ts';
 import { LogCheck } from './log-check.ts';
-import { SimMachine } from './sim-machine.ts';
+import { SimMachine, type Mishap } from './sim-machine.ts';
 import { SimMariadb } from './server.ts';
 
 import type { Outcome } from '#src/base/failure.ts';
@@ -26,10 +26,17 @@ export interface SqlDownstreamParts {
   readonly speed?: Partial<SimServerSpeed>;
   /** Lanes of each span. */
   readonly laneCount?: number;
+  /** Whether the network lets anybody through who connects. */
+  readonly isReachable?: () => boolean;
   /** Told of the first broken rule, at the commit that broke it. */
   readonly violated?: (what: string) => void;
   /** Told of each checkpoint, when everything up to its ts must be there. */
   readonly checkpointed?: (ts: number) => void;
+}
+
+/** The sink port of a thread, and what may happen to its connections. */
+export interface SqlPort extends LivingPort {
+  readonly meet: (mishap: Mishap) => void;
 }
 
 /** The server, with what is known of it. It outlives the processes that write to it. */
@@ -39,13 +46,14 @@ export class SqlDownstream {
   readonly #parts: SqlDownstreamParts;
   /** Connection → name of the place that opened it. */
   readonly #writers = new Map<number, string>();
+  #strangerCount = 0;
 
   constructor(parts: SqlDownstreamParts) {
     const { host, tables, speed, violated, checkpointed } = parts;
     this.#parts = parts;
     this.check = new LogCheck((table) => tables.includes(table));
     this.server = new SimMariadb(host, speed);
-    for (const table of tables) this.server.run(tableSql(table));
+    for (const table of [...tables, strangersTable]) this.server.run(tableSql(table));
     this.server.appended = (logged) => {
       const before = this.check.checkpointTs;
       this.check.add(logged, this.#writers.get(logged.session) ?? null);
@@ -82,16 +90,18 @@ export class SqlDownstream {
     this.server.restart(downMs);
   }
 
-  /** A stranger locks a row for a while: whoever writes it meanwhile waits, and meets 1205 in the end (FENCE §1.6). */
-  lockRow(table: string, key: number, forMs: number): void {
+  /**
+   * A stranger locks rows one after the other: whoever writes one of them meanwhile waits, and meets 1205 in the end
+   * (FENCE §1.6); whoever holds one and wants another that is locked already meets 1213, being the lighter one.
+   */
+  lockRows(rows: readonly LockedRow[], forMs: number): void {
     const { host, drain } = this.#parts;
     const machine = new SimMachine({ host, drain, server: this.server });
-    const [schema = '', name = ''] = table.split('.');
-    const sql = `BEGIN;SELECT k FROM \`${schema}\`.\`${name}\` WHERE k=${key} FOR UPDATE`;
     const lock = async (): Promise<void> => {
       const { connect } = readEndpoint('mysql://root@simulated/');
       const connection = await SinkConnection.connect(connect, machine.surroundings);
-      await connection.query([Buffer.from(sql, 'latin1')], { timeoutMs: 0 });
+      for (const sql of [strangersWork(++this.#strangerCount), ...rows.map(lockSql)])
+        await connection.query([Buffer.from(sql, 'latin1')], { timeoutMs: 0 });
     };
     drain.mark();
     // A server that is down, or the end of its patience, only means that nothing is locked.
@@ -100,14 +110,15 @@ export class SqlDownstream {
   }
 
   /** The sink port of a thread. */
-  open(place: SinkPlace): LivingPort {
-    const { host, drain, laneCount } = this.#parts;
+  open(place: SinkPlace): SqlPort {
+    const { host, drain, laneCount, isReachable } = this.#parts;
     const machine = new SimMachine({
       host,
       drain,
       server: this.server,
       connected: (id) => this.#writers.set(id, place.name),
       deliver: place.enter,
+      ...(isReachable === undefined ? {} : { isReachable }),
     });
     const sink = openMysqlSink({
       uri: 'mysql://root@simulated/',
@@ -118,6 +129,7 @@ export class SqlDownstream {
       ...(laneCount === undefined ? {} : { laneCount }),
     });
     return {
+      meet: (mishap) => machine.meet(mishap),
       call: (request, answered) => {
         this.#call(sink, request, (outcome) =>
           host.after(0, () => machine.deliver(() => answered(outcome))),
@@ -147,6 +159,30 @@ export class SqlDownstream {
       } else answered(outcome);
     });
   }
+}
+
+/** A row that a stranger locks. */
+export interface LockedRow {
+  /** `schema.table`. */
+  readonly table: string;
+  readonly key: number;
+}
+
+const strangersTable = 'other.work';
+/** Enough changes to outweigh most batches where one of two has to give way. */
+const strangersChangeCount = 40;
+
+function strangersWork(stranger: number): string {
+  const values = Array.from(
+    { length: strangersChangeCount },
+    (_, i) => `(${stranger * strangersChangeCount + i},0)`,
+  );
+  return `BEGIN;INSERT INTO ${strangersTable} VALUES ${values.join(',')}`;
+}
+
+function lockSql({ table, key }: LockedRow): string {
+  const [schema = '', name = ''] = table.split('.');
+  return `SELECT k FROM \`${schema}\`.\`${name}\` WHERE k=${key} FOR UPDATE`;
 }
 
 function tableSql(name: string): string {
