@@ -55,7 +55,7 @@ export type FaultKind =
       readonly count: number;
       readonly forMs: number;
     }
-  /** The next batch for a server, or what its sink writes next, does not come through as it should. */
+  /** The next batch, or what the sink writes after it, does not come through as it should. */
   | ({ readonly kind: 'break-batch' } & Mishap)
   | { readonly kind: 'upstream-cut' }
   /** Dies while it writes a large transaction, which never happened. */
@@ -216,14 +216,16 @@ const sinkDraws: readonly Draw[] = [
   draws['sink-restart'],
 ];
 
-/** More of what a server under the real sink meets: without it few batches are under way when something breaks. */
+const sinkMoments = ['batch sent', 'batch sent', 'batch of several lanes'];
+
+/** More of what a sink meets: without it few batches are under way when something breaks. */
 export function drawSinkFaults(dice: Dice, safetyMs: number): Fault[] {
   const kinds = sinkDraws.filter(() => dice.chance(0.5));
   if (kinds.length === 0) return [];
   const count = 3 + Math.round(dice.magnitude(40));
   return faultsOf(dice, count, safetyMs, () => ({
     kind: dice.of(kinds)(dice),
-    on: dice.chance(0.6) ? 'batch sent' : null,
+    on: dice.chance(0.6) ? dice.of(sinkMoments) : null,
   }));
 }
 

@@ -16,6 +16,7 @@ import {
   type SinkPlace,
 } from './sim-downstream.ts';
 import type { LivingPort, PortWeather } from './sim-port.ts';
+import type { Mishap } from './sql/sim-machine.ts';
 import type { World } from './world.ts';
 
 interface Slot {
@@ -58,6 +59,7 @@ export class ModelDownstream implements SimDownstream {
   readonly #history: History;
   readonly #weather: PortWeather;
   readonly #laneCount: number;
+  readonly #mishaps: Mishap[] = [];
 
   constructor(world: World, history: History, weather: PortWeather, laneCount: number) {
     this.#world = world;
@@ -73,6 +75,15 @@ export class ModelDownstream implements SimDownstream {
 
   checkpointTs(): number {
     return this.checkpoint?.position.ts ?? 0;
+  }
+
+  breakNext(mishap: Mishap): void {
+    this.#mishaps.push(mishap);
+  }
+
+  /** What the batch that is sent now meets; undefined for nothing but the weather. */
+  takeMishap(): Mishap | undefined {
+    return this.#mishaps.shift();
   }
 
   restart(): void {

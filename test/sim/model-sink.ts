@@ -12,12 +12,16 @@ import type { LaneBatch, ModelDownstream, TimedChange } from './model-downstream
 import { readRowsEvent } from './row-events.ts';
 import { copied, type SinkPlace } from './sim-downstream.ts';
 import type { LivingPort, PortWeather } from './sim-port.ts';
+import type { Mishap } from './sql/sim-machine.ts';
 import type { World } from './world.ts';
 
 type Apply = Extract<SinkRequest, { kind: 'Apply' }>;
 
 /** A packet that was held up arrives within this time. */
 const lateMsMax = 20_000;
+
+/** A mishap as weather. */
+const weatherOf = { lost: 'before', unanswered: 'after', late: 'late' } as const;
 
 /** One span as the adapter knows it: since its raise, and whatever it committed. */
 interface OpenSpan {
@@ -84,14 +88,15 @@ export class ModelSink implements LivingPort {
    * Sends a packet: `execute` runs at the server, then `replied` at the sender, which may be told `lost` before, without
    * or in spite of the execution.
    */
-  #submit(execute: () => Reply, replied: (reply: Reply) => void): void {
+  #submit(execute: () => Reply, replied: (reply: Reply) => void, mishap?: Mishap): void {
     if (!this.#place.mayWrite()) {
       const reply = this.#place.isShut() ? 'fenced' : 'not-yet';
       return void this.#world.after(0, () => replied(reply));
     }
     const world = this.#world;
     const { restartCount } = this.#downstream;
-    const weather = this.#weather.draw();
+    const drawn = this.#weather.draw();
+    const weather = mishap === undefined ? drawn : weatherOf[mishap.how];
     const arrive = (): Reply => {
       // The system may have dropped what a dead process had not sent yet; a server that restarted has no such connection.
       const isGone = this.#isClosed && this.#weather.dice.chance(0.4);
@@ -100,7 +105,7 @@ export class ModelSink implements LivingPort {
       return execute();
     };
     if (weather === 'late') {
-      world.after(this.#weather.dice.magnitude(lateMsMax), () => {
+      world.after(mishap?.lateMs ?? this.#weather.dice.magnitude(lateMsMax), () => {
         if (arrive() === 'done') world.mark('late packet committed');
       });
     }
@@ -212,20 +217,26 @@ export class ModelSink implements LivingPort {
     answer: (outcome: Outcome<unknown>) => void,
   ): void {
     const replies: Reply[] = [];
-    for (const batch of batches) {
+    const mishap = this.#downstream.takeMishap();
+    for (const [at, batch] of batches.entries()) {
+      const isMet = mishap !== undefined && at === mishap.after % batches.length;
       const execute = (): Reply => (this.#downstream.commitLane(batch) ? 'done' : 'fenced');
-      this.#submit(execute, (reply) => {
-        replies.push(reply);
-        if (reply === 'done') open.seqs[batch.lane] = batch.seq + 1;
-        if (replies.length < batches.length) return;
-        const bad = replies.find((one) => one !== 'done');
-        if (bad !== undefined && replies.includes('done')) this.#world.mark('batch cut');
-        answer(
-          bad === undefined
-            ? ok(applied(request.untilTs, request.untilTs))
-            : failed(failureOf(bad)),
-        );
-      });
+      this.#submit(
+        execute,
+        (reply) => {
+          replies.push(reply);
+          if (reply === 'done') open.seqs[batch.lane] = batch.seq + 1;
+          if (replies.length < batches.length) return;
+          const bad = replies.find((one) => one !== 'done');
+          if (bad !== undefined && replies.includes('done')) this.#world.mark('batch cut');
+          answer(
+            bad === undefined
+              ? ok(applied(request.untilTs, request.untilTs))
+              : failed(failureOf(bad)),
+          );
+        },
+        isMet ? mishap : undefined,
+      );
     }
   }
 }

@@ -139,7 +139,7 @@ export function happenOutside(outside: Outside, fault: OutsideFault): void {
     case 'lock-rows':
       return outside.downstream.lockRows?.(fault.pick, fault.count, fault.forMs);
     case 'break-batch':
-      return outside.downstream.breakNext?.(fault);
+      return outside.downstream.breakNext(fault);
     case 'upstream-cut':
       return outside.upstream.cut();
     case 'upstream-crash':

@@ -76,7 +76,8 @@ export function caseOf(seed: number): SimCase {
     rowsFollow: dice.chance(0.3),
   });
   const faults = drawFaults(new Dice(seed, 'fault'), safetyMs);
-  if (isServer) faults.push(...drawSinkFaults(new Dice(seed, 'sink fault'), safetyMs));
+  const sinkDice = new Dice(seed, 'sink fault');
+  if (isServer || sinkDice.chance(0.4)) faults.push(...drawSinkFaults(sinkDice, safetyMs));
   const run = { seed, options, workload, faults };
   return nodes === null ? run : { ...run, nodes };
 }

@@ -36,8 +36,8 @@ export interface SimDownstream {
   readonly restart: () => void;
   /** Somebody else locks some of the rows for a while; the model has no locks. */
   readonly lockRows?: (pick: number, count: number, forMs: number) => void;
-  /** The next batch meets a mishap; those of the model come from the weather of its port. */
-  readonly breakNext?: (mishap: Mishap) => void;
+  /** The next batch meets a mishap. */
+  readonly breakNext: (mishap: Mishap) => void;
 }
 
 /** A call keeps its blocks even when their owner is gone. */

@@ -29,6 +29,8 @@ export interface SimMachineParts {
    * Default: at once.
    */
   readonly deliver?: (run: () => void) => void;
+  /** How long what it writes now stays in the system's buffers, milliseconds. Default: not at all. */
+  readonly heldMs?: () => number;
   /** Whether the server can be reached. Default: it can. */
   readonly isReachable?: () => boolean;
   /** Told of each connection the process gets, by the server's number. */
@@ -101,6 +103,8 @@ export class SimMachine {
   }
 
   #write(link: SimServerLink, bytes: Uint8Array): void {
+    const heldMs = this.#parts.heldMs?.() ?? 0;
+    if (heldMs > 0) link.holdUp(heldMs);
     const mishap = this.#mishap;
     if (mishap === null || !isBeginning(bytes) || this.#beginningsBefore-- > 0)
       return link.write(bytes);

@@ -118,6 +118,7 @@ export class SqlDownstream {
       server: this.server,
       connected: (id) => this.#writers.set(id, place.name),
       deliver: place.enter,
+      ...(place.heldMs === undefined ? {} : { heldMs: place.heldMs }),
       ...(isReachable === undefined ? {} : { isReachable }),
     });
     const sink = openMysqlSink({
