@@ -1,8 +1,13 @@
 /** The key that seals passwords (see uri-seal.ts): a file that only its owner reads. */
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fail, messageOf } from '#src/base/failure.ts';
+import { fail, FailureError, messageOf } from '#src/base/failure.ts';
+import { secretKeyKey } from '#src/model/coordination-key.ts';
+import type { CoordinationPort } from '#src/ports/coordination.ts';
 import { sealKeyDigits, UriSeal } from './uri-seal.ts';
+
+/** Between two tries to reach a store that does not answer. */
+const againMs = 500;
 
 const form = new RegExp(`^[0-9a-f]{${sealKeyDigits}}$`, 'i');
 
@@ -33,4 +38,34 @@ export function readKey(path: string, option: string): string {
   if (!form.test(text))
     fail('CONFIG_INVALID', `${option}: ${path} does not hold ${sealKeyDigits} hexadecimal digits`);
   return text;
+}
+
+/**
+ * The key of a cluster whose nodes were given none: made by the first node, kept in the store beside what it seals. It keeps
+ * passwords from whoever reads a record, not from whoever reads the whole store. COORDINATION_FAILED and the like when the
+ * store does not answer within `withinMs`.
+ */
+export async function keyOfCluster(
+  store: CoordinationPort,
+  clusterId: string,
+  withinMs: number,
+): Promise<string> {
+  const key = secretKeyKey(clusterId);
+  const compares = [{ key, target: 'revision', equals: 0 }] as const;
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    const outcome = await store.call({
+      kind: 'Transact',
+      compares,
+      puts: [{ key, value: UriSeal.newKey() }],
+    });
+    const entry =
+      outcome.ok && outcome.value.kind === 'Transacted' ? outcome.value.entries[0] : null;
+    if (entry?.value != null) {
+      if (form.test(entry.value)) return entry.value;
+      fail('COORDINATION_FAILED', `the value of ${key} is damaged`);
+    }
+    if (!outcome.ok && performance.now() > deadline) throw new FailureError(outcome.failure);
+    await new Promise((resolve) => setTimeout(resolve, againMs));
+  }
 }

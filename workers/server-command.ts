@@ -15,7 +15,7 @@ import { readToken } from './client-commands/api-client.ts';
 import { ClusterNode, type NodeEnd } from './cluster-node.ts';
 import { LocalNode } from './local-node.ts';
 import { openLog } from './log.ts';
-import { keyOfDirectory, readKey } from './secret-key.ts';
+import { keyOfCluster, keyOfDirectory, readKey } from './secret-key.ts';
 import type { CaptureSettings } from './settings.ts';
 import { defaultWorkThreadCount } from './shared-memory.ts';
 import { UriSeal } from './uri-seal.ts';
@@ -54,16 +54,16 @@ const lingerMsMax = 5_000;
 const leaseTtlMin = 2;
 const leaseTtlMax = 300;
 
+/** A node that needs something of etcd before it can begin waits for it so long. */
+const etcdMsMax = 60_000;
+
 /** Runs a node; the exit status (DESIGN §17). */
 export async function server(options: ServerOptions, version: string): Promise<number> {
   const file = checkOptions(options);
   const token =
     file.apiTokenPath === null ? null : readToken(file.apiTokenPath, 'security.api-token-path');
   makeDirectory(options.dataDir);
-  const secretKey =
-    file.secretKeyPath === null
-      ? keyOfDirectory(options.dataDir)
-      : readKey(file.secretKeyPath, 'security.secret-key-path');
+  const secretKey = await secretKeyOf(options, file);
   const running =
     options.etcd === undefined
       ? await localNode(options, secretKey)
@@ -192,10 +192,6 @@ function checkOptions(options: ServerOptions): ServerFile {
     const what = 'set security.ca-path, cert-path and key-path';
     fail('CONFIG_INVALID', `--peer-addr: ${options.peerAddr} is not loopback: ${what}`);
   }
-  if (file.secretKeyPath === null) {
-    const why = 'passwords of changefeeds are sealed by one key that all nodes have';
-    fail('CONFIG_INVALID', `--etcd: set security.secret-key-path: ${why}`);
-  }
   return file;
 }
 
@@ -204,6 +200,23 @@ function demandReachable(address: string, option: string): void {
   const { host } = parseAddress(address, option);
   if (host !== '0.0.0.0' && host !== '::') return;
   fail('CONFIG_INVALID', `${option}: ${address}: name the address at which other nodes reach it`);
+}
+
+/** From the file that is named, else the node's own, or the one that its cluster keeps in etcd. */
+async function secretKeyOf(
+  { dataDir, etcd: urls, clusterId }: ServerOptions,
+  { secretKeyPath }: ServerFile,
+): Promise<string> {
+  if (secretKeyPath !== null) return readKey(secretKeyPath, 'security.secret-key-path');
+  if (urls === undefined) return keyOfDirectory(dataDir);
+  const { openEtcdCoordination } =
+    await import('#src/adapters/etcd-coordination/etcd-coordination.ts');
+  const store = openEtcdCoordination({ urls });
+  try {
+    return await keyOfCluster(store, clusterId, etcdMsMax);
+  } finally {
+    await store.close();
+  }
 }
 
 function makeDirectory(path: string): void {

@@ -40,7 +40,7 @@ export interface ServerFile {
   } | null;
   readonly allowPlainText: boolean;
   readonly apiTokenPath: string | null;
-  /** Null: a key of the node's own. */
+  /** Null: a key of the node's own, or one that its cluster keeps in etcd. */
   readonly secretKeyPath: string | null;
 }
 

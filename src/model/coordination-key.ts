@@ -8,6 +8,7 @@
  *     changefeed/<id>/info          configuration, state
  *     changefeed/<id>/status        checkpoint
  *     changefeed-epoch              highest maintainerEpoch of all changefeeds that were deleted
+ *     secret-key                    seals stored passwords, where nodes were given no key of their own
  *     timeline/<upstream-id>        segments of an upstream's history (DESIGN §8)
  */
 
@@ -66,6 +67,11 @@ export function changefeedStatusKey(clusterId: string, changefeedId: string): st
   return `${changefeedPrefix(clusterId)}${changefeedId}/status`;
 }
 
+/** The key that seals stored passwords, where nodes were given none in a file. */
+export function secretKeyKey(clusterId: string): string {
+  return `${clusterPrefix(clusterId)}secret-key`;
+}
+
 /** An upstream's segments. */
 export function timelineKey(clusterId: string, upstreamId: string): string {
   return `${clusterPrefix(clusterId)}timeline/${upstreamId}`;
@@ -79,6 +85,7 @@ export type CoordinationKey =
   | { readonly kind: 'changefeed-info'; readonly changefeedId: string }
   | { readonly kind: 'changefeed-status'; readonly changefeedId: string }
   | { readonly kind: 'changefeed-epoch' }
+  | { readonly kind: 'secret-key' }
   | { readonly kind: 'timeline'; readonly upstreamId: string };
 
 /** What a key of the cluster is about; null for keys of others, and of later versions. */
@@ -88,6 +95,7 @@ export function readCoordinationKey(clusterId: string, key: string): Coordinatio
   const [room = '', id = '', leaf = '', ...more] = key.slice(prefix.length).split('/');
   if (more.length > 0) return null;
   if (room === 'coordinator' && id === '' && leaf === '') return { kind: 'coordinator' };
+  if (room === 'secret-key' && id === '' && leaf === '') return { kind: 'secret-key' };
   if (room === 'changefeed-epoch' && id === '' && leaf === '') return { kind: 'changefeed-epoch' };
   if (!isKeyPart(id)) return null;
   if (room === 'changefeed' && leaf === 'info')

@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
 import { FailureError } from '#src/base/failure.ts';
 import { maskUri, parseDatabaseUri } from '#src/config/uri.ts';
-import { keyOfDirectory } from '#workers/secret-key.ts';
+import { secretKeyKey } from '#src/model/coordination-key.ts';
+import { keyOfCluster, keyOfDirectory } from '#workers/secret-key.ts';
 import { UriSeal } from '#workers/uri-seal.ts';
 
 const seal = new UriSeal(UriSeal.newKey());
@@ -99,4 +101,22 @@ test('the key of a data directory is made once, for its owner only', (t) => {
   assert.throws(() => keyOfDirectory(directory), {
     message: `CONFIG_INVALID: --data-dir: ${path} does not hold 64 hexadecimal digits`,
   });
+});
+
+test('nodes of a cluster without a key file share the one that the first has made', async () => {
+  const store = openEmbeddedCoordination({ directory: null });
+  const keys = await Promise.all([1, 2, 3].map(() => keyOfCluster(store, 'c', 1_000)));
+  assert.deepEqual(new Set(keys).size, 1);
+  assert.match(keys[0]!, /^[0-9a-f]{64}$/);
+  assert.notEqual(await keyOfCluster(store, 'd', 1_000), keys[0]);
+  await store.call({
+    kind: 'Transact',
+    compares: [{ key: 'x', target: 'revision', equals: 0 }],
+    puts: [{ key: secretKeyKey('c'), value: 'x' }],
+  });
+  await assert.rejects(keyOfCluster(store, 'c', 1_000), {
+    message: 'COORDINATION_FAILED: the value of /sluice/c/secret-key is damaged',
+  });
+  await store.close();
+  await assert.rejects(keyOfCluster(store, 'c', 1), { message: /^INTERNAL_STOPPED: / });
 });

@@ -370,10 +370,6 @@ test('a server refuses wrong options in exact words, before anything is opened',
       'CONFIG_INVALID: --peer-addr: 192.0.2.1:8301 is not loopback: set security.ca-path, cert-path and key-path',
     ],
     [
-      { etcd },
-      'CONFIG_INVALID: --etcd: set security.secret-key-path: passwords of changefeeds are sealed by one key that all nodes have',
-    ],
-    [
       { etcd, config: keyed('/nonexistent/key') },
       'CONFIG_INVALID: security.secret-key-path: /nonexistent/key cannot be read',
     ],

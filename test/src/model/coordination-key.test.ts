@@ -10,6 +10,7 @@ test('every key is read back as what it is about', () => {
     [keys.changefeedInfoKey('c', 'f'), { kind: 'changefeed-info', changefeedId: 'f' }],
     [keys.changefeedStatusKey('c', 'f'), { kind: 'changefeed-status', changefeedId: 'f' }],
     [keys.changefeedEpochKey('c'), { kind: 'changefeed-epoch' }],
+    [keys.secretKeyKey('c'), { kind: 'secret-key' }],
     [keys.timelineKey('c', 'u'), { kind: 'timeline', upstreamId: 'u' }],
   ] as const;
   for (const [key, about] of cases) {
@@ -27,6 +28,7 @@ test('keys of others and of later versions are nothing', () => {
     '/sluice/c/capture/a/b',
     '/sluice/c/coordinator/x',
     '/sluice/c/changefeed-epoch/x',
+    '/sluice/c/secret-key/x',
     '/sluice/c/changefeed/f',
     '/sluice/c/changefeed/f/info/x',
     '/sluice/c/changefeed/f/later',
