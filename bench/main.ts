@@ -1,9 +1,11 @@
 /** `npm run bench -- NAME [--json]`: runs one bench; with `--json` the last line is one JSON object. */
 import { apply } from './apply.ts';
 import { decode } from './decode.ts';
+import { failover } from './failover.ts';
 import { fence } from './fence.ts';
 import { latency } from './latency.ts';
 import { messages } from './messages.ts';
+import { move } from './move.ts';
 import { peers } from './peers.ts';
 import { replicate } from './replicate.ts';
 import { sim } from './sim.ts';
@@ -24,6 +26,8 @@ const benches: Readonly<Record<string, Bench>> = {
   spawn,
   sim,
   unpack,
+  failover,
+  move,
 };
 
 async function main(args: readonly string[]): Promise<number> {

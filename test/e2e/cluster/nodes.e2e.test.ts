@@ -41,7 +41,11 @@ test('a node whose lease is revoked stops writing, joins as another capture, and
     cluster.nodes.find(({ captureId }) => captureId === maintainer),
     'the node of the maintainer',
   );
-  for (const node of [maintained, ...cluster.nodes.filter((one) => one !== maintained)]) {
+  const other = must(
+    cluster.nodes.find((one) => one !== maintained),
+    'another node',
+  );
+  for (const node of [maintained, other]) {
     const former = node.captureId;
     await cluster.revoke(node);
     const isBack = ({ status }: ChangefeedView): boolean =>

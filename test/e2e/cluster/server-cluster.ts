@@ -188,12 +188,14 @@ export class ServerCluster {
     }
   }
 
-  /** Where the tables of a changefeed are. */
+  /** Where the tables of a changefeed are; those that are nowhere are left out. */
   async tables(id: string): Promise<readonly Placed[]> {
     const { items } = (await this.get(`changefeeds/${id}/tables`)) as {
       readonly items: readonly { readonly node_id: string; readonly tables: readonly string[] }[];
     };
-    return items.map(({ node_id: captureId, tables }) => ({ captureId, tables }));
+    return items
+      .filter(({ node_id: captureId }) => captureId !== '')
+      .map(({ node_id: captureId, tables }) => ({ captureId, tables }));
   }
 
   /** Waits until `count` tables are spread evenly over `nodes` members that run, and no others. */
