@@ -24,17 +24,21 @@ export function barrierOn(state: S, ts: number, env: Env): readonly Effect[] {
     if (node.held === null || node.held.ddl.ts > state.doneDdlTs) continue;
     effects.push(...resume(state, node, state.doneDdlTs));
   }
-  if (state.phase.at === 'running') {
-    const first = earliestHeld(state);
-    if (first === null) return effects;
+  const first = earliestHeld(state);
+  if (first !== null && isNext(state, first.ddl.ts))
     state.phase = { at: 'barrier', step: 'draining', ...first };
-  }
   const { phase } = state;
   if (phase.at !== 'barrier' || phase.step !== 'draining') return effects;
   if (ts < phase.resolved.ts || !isEveryoneThere(state, phase.ddl.ts)) return effects;
   if (!isUndivided(state, phase.ddl)) return effects;
   state.phase = { ...phase, step: 'saving' };
   return [...effects, ...save(state, phase.resolved, env)];
+}
+
+/** A stream that was begun late may stand before a DDL that the others have passed: it is led through that one first. */
+function isNext({ phase }: S, ddlTs: number): boolean {
+  if (phase.at !== 'barrier') return phase.at === 'running';
+  return phase.step === 'draining' && ddlTs < phase.ddl.ts;
 }
 
 function earliestHeld(state: S): NodeState['held'] {

@@ -87,6 +87,8 @@ export interface NodeState {
   isAdopted: boolean;
   /** Its stream runs, or was told to. */
   isStreaming: boolean;
+  /** When it was told so last. */
+  startedAtMs: number;
   resolved: Position | null;
   held: DdlReached | null;
   isSourceClosed: boolean;

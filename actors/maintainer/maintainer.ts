@@ -119,7 +119,7 @@ function effectsOf(state: S, message: MaintainerInbox, env: Env): readonly Effec
       if (node === null) return [];
       if (!isPlacing(state)) return gathered(state, env);
       const effects = takeServed(state, node, message, state.checkpoint?.ts ?? 0);
-      return [...effects, ...startSources(state), ...place(state, env)];
+      return [...effects, ...startSources(state, env), ...place(state, env)];
     }
     case 'ManagerHeartbeat':
       return [...heartbeat(state, message, env), ...advance(state, env), ...place(state, env)];
@@ -203,7 +203,7 @@ function step(state: S, env: Env): readonly Effect[] {
   }
   if (!isPlacing(state)) return effects;
   rearrange(state, env);
-  effects.push(...startSources(state), ...place(state, env));
+  effects.push(...startSources(state, env), ...place(state, env));
   const isDue = phase.at === 'running' && env.now() - state.savedAtMs >= saveEveryMs;
   if (isDue && checkpoint !== null && checkpoint.ts > state.savedTs)
     effects.push(...save(state, checkpoint, env));

@@ -50,6 +50,7 @@ function newNode(node: string): NodeState {
     manager: null,
     isAdopted: false,
     isStreaming: false,
+    startedAtMs: -Infinity,
     resolved: null,
     held: null,
     isSourceClosed: false,
@@ -135,7 +136,10 @@ export function adopted(state: S, message: ManagerAdopted, env: Env): NodeState 
   if (node === null || isLeaving(state)) return null;
   node.isAdopted = true;
   node.heardAtMs = env.now();
-  if (message.source !== null) node.isStreaming = true;
+  if (message.source !== null) {
+    node.isStreaming = true;
+    node.startedAtMs = env.now();
+  }
   state.bootstrap = answered(state.bootstrap, node.node, message);
   return node;
 }

@@ -21,6 +21,8 @@ import { becomeClosing, becomeFinishing, end, save, saved } from './saving.ts';
 
 type S = MaintainerState;
 
+const startAgainMs = 1_000;
+
 type FeedRaised = Extract<SinkAnswer, { kind: 'FeedRaised' }>;
 
 /** The sink has answered one of the maintainer's own calls. */
@@ -132,7 +134,7 @@ function becomeRunning(state: S, env: Env): readonly Effect[] {
   const effects: Effect[] = [];
   for (const { node, answer } of answersOf(state))
     effects.push(...takeServed(state, node, answer, checkpoint.ts));
-  effects.push(...save(state, checkpoint, env), ...startSources(state), ...place(state, env));
+  effects.push(...save(state, checkpoint, env), ...startSources(state, env), ...place(state, env));
   return effects;
 }
 
@@ -146,14 +148,19 @@ function answersOf(state: S): readonly {
   });
 }
 
-/** Streams that do not run yet begin at the checkpoint: nothing that any span may still need lies before it. */
-export function startSources(state: S): readonly Effect[] {
+/**
+ * Streams that do not run yet begin at the checkpoint: nothing that any span may still need lies before it. One that says
+ * nothing of its stream is told again.
+ */
+export function startSources(state: S, env: Env): readonly Effect[] {
   const { checkpoint, facts, routing } = state;
   if (checkpoint === null || facts === null) return [];
   const message: ManagerMessage = { kind: 'StartSource', position: checkpoint, facts, routing };
   return [...state.nodes.values()].flatMap((node) => {
-    if (!node.isAdopted || node.isStreaming) return [];
+    const isSilent = node.resolved === null && env.now() - node.startedAtMs >= startAgainMs;
+    if (!node.isAdopted || (node.isStreaming && !isSilent)) return [];
     node.isStreaming = true;
+    node.startedAtMs = env.now();
     return toManager(node, message);
   });
 }
