@@ -113,6 +113,20 @@ export const mutants: readonly Mutant[] = [
     replace: 'const token = state.props.epoch * 2 ** 20 + 1 + 0 * state.operators.mint();',
   },
   {
+    name: 'M10',
+    why: 'epoch 0 is taken for any epoch, from anybody: what a node without epochs says governs',
+    file: 'src/kernel/door.ts',
+    find: '  switch (guard) {',
+    replace: '  if (envelope.epoch === 0) return null;\n  switch (guard) {',
+  },
+  {
+    name: 'token-kept-on-move',
+    why: 'a table that is moved to another node keeps the token it had',
+    file: 'actors/maintainer/span-operator.ts',
+    find: "    const token = mint();\n    assert(token > origin.token, 'a fresh token');",
+    replace: '    const { token } = origin;',
+  },
+  {
     name: 'ddl-before-drain',
     why: 'a DDL runs while what comes before it is still being applied',
     file: 'actors/maintainer/barrier.ts',

@@ -65,7 +65,14 @@ export type NodeFaultKind =
   | { readonly kind: 'revoke'; readonly node: NodePick }
   | { readonly kind: 'lose-leader'; readonly forMs: number }
   | { readonly kind: 'compact' }
+  /**
+   * A word that was heard before is heard again, by a node of a version without epochs (`zero`), or from a sender that is
+   * past: whatever is governed by an epoch must not take it.
+   */
+  | { readonly kind: 'old-word'; readonly as: 'zero' | 'past'; readonly pick: number }
   | { readonly kind: 'move-table'; readonly table: number; readonly node: NodePick }
+  | { readonly kind: 'split-table'; readonly table: number; readonly partCount: number }
+  | { readonly kind: 'merge-table'; readonly table: number }
   | { readonly kind: 'move-feed'; readonly node: NodePick }
   | { readonly kind: 'drain'; readonly node: NodePick; readonly forMs: number }
   | { readonly kind: 'pause-feed'; readonly forMs: number }
@@ -166,6 +173,17 @@ const draws: Readonly<Record<NodeFaultKind['kind'], (dice: Dice) => NodeFaultKin
   'lose-leader': (dice) => ({ kind: 'lose-leader', forMs: dice.magnitude(12_000) }),
   compact: () => ({ kind: 'compact' }),
   'move-table': (dice) => ({ kind: 'move-table', table: dice.pick(5), node: pickOf(dice) }),
+  'split-table': (dice) => ({
+    kind: 'split-table',
+    table: dice.pick(5),
+    partCount: dice.between(2, 4),
+  }),
+  'merge-table': (dice) => ({ kind: 'merge-table', table: dice.pick(5) }),
+  'old-word': (dice) => ({
+    kind: 'old-word',
+    as: dice.of(['zero', 'past'] as const),
+    pick: dice.pick(1_000),
+  }),
   'move-feed': (dice) => ({ kind: 'move-feed', node: pickOf(dice) }),
   drain: (dice) => ({ kind: 'drain', node: pickOf(dice), forMs: dice.magnitude(10_000) }),
   'pause-feed': (dice) => ({ kind: 'pause-feed', forMs: dice.magnitude(8_000) }),

@@ -86,6 +86,15 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
         span: `d.t${fault.table}`,
         node: node.id,
       });
+    case 'split-table': {
+      const span = `d.t${fault.table}`;
+      const { partCount } = fault;
+      return ask(cluster, { kind: 'SplitTable', id: feedId, span, partCount });
+    }
+    case 'merge-table':
+      return ask(cluster, { kind: 'MergeTable', id: feedId, span: `d.t${fault.table}` });
+    case 'old-word':
+      return network.sayAgain(fault.as, fault.pick, cluster.checks.record?.epoch ?? 0);
     case 'move-feed':
       if (node === null) return;
       return ask(cluster, { kind: 'MoveChangefeed', id: feedId, node: node.id });

@@ -39,6 +39,30 @@ interface Link {
   downUntilMs: number;
 }
 
+/** A word that an epoch governs, as it was sent. */
+interface Word {
+  readonly to: string;
+  readonly envelope: Envelope;
+}
+
+/** What maintainers and coordinators say to those they govern. */
+const governed: readonly string[] = [
+  'AddMaintainer',
+  'RemoveMaintainer',
+  'BootstrapManager',
+  'SetDrainTarget',
+  'AdoptManager',
+  'StartSource',
+  'ScheduleDispatcher',
+  'StopDispatcher',
+  'ResumeStream',
+  'HeartbeatTaken',
+  'CloseStream',
+  'CloseManager',
+];
+/** Words that are remembered, the last so many. */
+const wordCountMax = 200;
+
 /** Frames of one link under way at most: a full queue takes no more. */
 const queuedMax = 2_000;
 const reconnectMsMax = 300;
@@ -55,6 +79,7 @@ export class SimNetwork {
   readonly #links = new Map<string, Link>();
   /** Directed pairs of machines that hear nothing of each other. */
   readonly #cuts = new Map<string, number>();
+  readonly #words: Word[] = [];
 
   constructor(world: World, delayMsMax: number) {
     this.#world = world;
@@ -110,6 +135,23 @@ export class SimNetwork {
       const from = link.from.machine;
       if ((from === one && to === other) || (from === other && to === one)) this.#break(link);
     }
+  }
+
+  /**
+   * One of the words heard so far is heard again where it was: with epoch 0, as a version without epochs would say it; or
+   * as it was, if it is of a maintainerEpoch below `epoch` (a coordinator's carry terms and stay out of this).
+   */
+  sayAgain(as: 'zero' | 'past', pick: number, epoch: number): void {
+    const words = this.#words.filter(({ to, envelope }) => {
+      const isThere = this.#nodes.get(to)?.isDead() === false;
+      const isMaintainers = envelope.from.path.includes('/maintainers/');
+      return isThere && (as === 'zero' || (isMaintainers && envelope.epoch < epoch));
+    });
+    const word = words[pick % Math.max(1, words.length)];
+    if (word === undefined) return;
+    this.#world.mark(`old word ${as}`);
+    const { envelope } = word;
+    this.#nodes.get(word.to)?.arrive(as === 'zero' ? { ...envelope, epoch: 0 } : envelope);
   }
 
   /** No cuts, no delays from here on. */
@@ -181,6 +223,15 @@ export class SimNetwork {
       return this.#world.mark('stranger refused');
     const decoded = decodeFrame(bytes, link.from.id);
     if (!decoded.ok) return this.#world.violate(decoded.failure.message);
-    for (const envelope of decoded.value) receiver.arrive(envelope);
+    for (const envelope of decoded.value) {
+      this.#remember({ to: receiver.id, envelope });
+      receiver.arrive(envelope);
+    }
+  }
+
+  #remember(word: Word): void {
+    if (!governed.includes(word.envelope.message.kind)) return;
+    this.#words.push(word);
+    if (this.#words.length > wordCountMax) this.#words.shift();
   }
 }
