@@ -112,6 +112,7 @@ function receive(state: S, message: DispatcherManagerInbox, env: Env): Step<S> {
     case 'UpstreamChecked':
       state.facts = message.facts;
       state.checkAsked = null;
+      state.trouble = null;
       tell(state, { kind: 'SourceChecked', facts: message.facts }, effects);
       break;
     case 'UpstreamFailed':

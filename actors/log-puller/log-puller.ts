@@ -99,7 +99,6 @@ function receive(state: S, message: LogPullerInbox, env: Env): Step<S> {
           startAt: message.startAt,
           pulling: null,
           failureCount: 0,
-          troubled: false,
         },
         [{ kind: 'DropTimer', key: 'backoff' }],
       );

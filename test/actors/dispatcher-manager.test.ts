@@ -133,6 +133,16 @@ test('its source cells carry the number of its life; nothing is asked of them be
   assert.deepEqual(one.tell(start), []);
 });
 
+test('what troubled the check of the upstream is over when it is checked', () => {
+  const one = new Told();
+  one.tell({ kind: 'AdoptManager' });
+  const why = failure('SOURCE_DISCONNECTED', 'lost', { retry: 'Reconnect' });
+  one.tell({ kind: 'UpstreamTroubled', failure: why });
+  assert.equal(one.beat()?.trouble, why);
+  one.tell({ kind: 'UpstreamChecked', facts });
+  assert.equal(one.beat()?.trouble, null);
+});
+
 test('a schedule before the stream runs waits for it', () => {
   const one = new Told();
   one.tell({ kind: 'AdoptManager' });

@@ -723,3 +723,16 @@ test('the next maintainer takes the parts from the slots, and stops who serves t
     ],
   );
 });
+
+test('trouble is over when everything that was read is applied and all runs, though no checkpoint moves', () => {
+  const one = Told.running();
+  one.beat('a', 20);
+  one.says('a', 's', 'stopped', 20, lost);
+  one.tell({ kind: 'TickDue' });
+  assert.equal(one.state.trouble, lost);
+  one.nowMs += 1_000;
+  one.tell({ kind: 'TickDue' });
+  one.says('a', 's', 'working');
+  one.tell({ kind: 'TickDue' });
+  assert.equal(one.state.trouble, null);
+});
