@@ -16,7 +16,7 @@ export type ThreadCommand =
 
 /** What main asks of a thread. */
 export interface ThreadControl {
-  /** All commands of one tick of main, in order: ten thousand starts are one message. */
+  /** Commands of main, in order: those of one tick are one message, or few (`batch.ts`). */
   perform(commands: readonly ThreadCommand[]): void;
   /** Replaces the link to a thread that was started again; what stood in the former one is lost. */
   relink(thread: string, port: MessagePort): void;
@@ -37,7 +37,7 @@ export interface ThreadStats {
 
 /** What a thread reports to main. */
 export interface TreeReports {
-  /** All requests of one tick of the thread, in order. */
+  /** Requests of the thread, in order: those of one tick are one message, or few. */
   requests(requests: readonly TreeRequest[]): void;
 }
 

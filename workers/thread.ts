@@ -5,7 +5,7 @@ import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import { must } from '#src/base/assert.ts';
 import type { TreeRequest } from '#src/kernel/host.ts';
 import { Shell } from '#src/kernel/shell.ts';
-import { Batch } from './batch.ts';
+import { Batch, batchItemCount } from './batch.ts';
 import { perform, type ThreadControl, type TreeReports } from './control.ts';
 import { FeedPorts, type OpenFeed } from './feed-ports.ts';
 import { Gate } from './gate.ts';
@@ -41,7 +41,7 @@ function run(start: ThreadStart, world: World): void {
   const batch = new Batch<TreeRequest>((requests) => {
     // Main is gone when this fails, and this thread with it.
     reports.requests(requests).catch(() => undefined);
-  });
+  }, batchItemCount);
   const report = (request: TreeRequest): void => batch.push(request);
   const host = new ThreadHost({
     thread,

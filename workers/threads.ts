@@ -6,7 +6,7 @@ import * as Comlink from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
 import type { TreeRequest } from '#src/kernel/host.ts';
 import type { Envelope } from '#src/kernel/message.ts';
-import { Batch } from './batch.ts';
+import { Batch, batchItemCount } from './batch.ts';
 import type { ThreadCommand, ThreadControl, TreeReports } from './control.ts';
 import type { OpenFeed } from './feed-ports.ts';
 import type { Gate } from './gate.ts';
@@ -195,7 +195,7 @@ export class Threads {
       control: remote,
       commands: new Batch((commands) => {
         remote.perform(commands).catch((error: unknown) => this.#failed(name, error));
-      }),
+      }, batchItemCount),
       link: new Link(main.port1, this.#options.deliver),
       ports: [control.port1, reports.port1],
       ready: new Promise((resolve, reject) => {

@@ -80,6 +80,13 @@ export function teamsOf(team: TeamNode): readonly TeamNode[] {
   return [team, ...team.children.flatMap((child) => (child.kind === 'team' ? teamsOf(child) : []))];
 }
 
+/** The gate of the nearest fenceable team that a child of `team` lives under; the root always is one. */
+export function gateAbove(team: TeamNode): number {
+  for (let above: TeamNode | null = team; above !== null; above = above.team)
+    if (above.gate >= 0) return above.gate;
+  return 0;
+}
+
 /** Whether `ref` means the present life of `node`. */
 export function isLife(node: CellNode, ref: Ref): boolean {
   return ref.incarnation === 0 || ref.incarnation === node.incarnation;

@@ -17,6 +17,7 @@ import { pictureOf, type TreePicture } from './tree-picture.ts';
 import {
   cellsOf,
   childrenOf,
+  gateAbove,
   isDone,
   isLife,
   refOfNode,
@@ -221,22 +222,25 @@ export class Tree {
     if (plan.kind === 'team') {
       team.children.push(this.#team(plan, `${team.path}/${plan.id}`, team));
     } else if (plan.many === undefined) {
-      team.children.push(this.#cell(plan, plan.id, team, plan.thread));
+      team.children.push(this.#cell(plan, team, { id: plan.id, thread: plan.thread }));
     } else if (!plan.many.dynamic) {
       for (const thread of this.#io.workThreads)
-        team.children.push(this.#cell(plan, `${plan.id}:${thread}`, team, thread));
+        team.children.push(this.#cell(plan, team, { id: `${plan.id}:${thread}`, thread }));
     }
   }
 
-  #cell(plan: CellPlan, id: string, team: TeamNode, thread: string): CellNode {
-    const path = `${team.path}/${id}`;
+  #cell(
+    plan: CellPlan,
+    team: TeamNode,
+    { id, path = `${team.path}/${id}`, thread }: { id: string; path?: string; thread: string },
+  ): CellNode {
     const node: CellNode = {
       kind: 'cell',
       id,
       path,
       team,
       plan,
-      gate: this.#gates.findLastIndex((gated) => path.startsWith(`${gated}/`)),
+      gate: gateAbove(team),
       thread: thread === 'work' ? must(this.#io.workThreads[0], 'a work thread') : thread,
       role: plan.role,
       isDynamic: plan.many?.dynamic === true,
@@ -272,10 +276,10 @@ export class Tree {
     if (team.isFenced) return refuse({ kind: 'fenced' });
     if (team.status !== 'running' && team.status !== 'starting')
       return fault(`${team.path} is ${team.status}`);
-    if (this.#cells.has(`${team.path}/${request.id}`))
-      return fault(`${team.path}/${request.id} runs already`);
+    const path = `${team.path}/${request.id}`;
+    if (this.#cells.has(path)) return fault(`${path} runs already`);
     if (team.dynamic.size >= dynamicChildCountMax) return fault(`${team.path} is full`);
-    const node = this.#cell(plan, request.id, team, request.thread);
+    const node = this.#cell(plan, team, { id: request.id, path, thread: request.thread });
     node.props = request.props;
     node.epoch = request.epoch;
     node.owner = request.owner;
