@@ -86,8 +86,8 @@ function takeStatus(state: S, feed: Feed, one: MaintainerReport, env: Env): read
   const isLower = before !== null && (checkpoint === null || checkpoint.ts < before.ts);
   feed.status = isLower ? { ...one.status, checkpoint: before } : one.status;
   feed.isBootstrapped = one.isBootstrapped;
-  // Its own word: what was stored before it says nothing of how it fares.
-  if (one.isWorking && checkpoint !== null) {
+  // Its own word, once it has taken everything on: what was stored before it says nothing of how it fares.
+  if (one.isWorking && one.isBootstrapped && checkpoint !== null) {
     const isIdle = one.status.state === 'normal' && checkpoint.ts === resolvedTs;
     feed.health = reached(feed.health, checkpoint.ts, isIdle, env.now());
   }

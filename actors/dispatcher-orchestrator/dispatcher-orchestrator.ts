@@ -72,7 +72,7 @@ function receive(state: S, message: DispatcherOrchestratorInbox, env: Env): Step
       close(state, message, env.from, effects);
       break;
     case 'FeedsAnswered':
-      opened(state, message.tag, message.outcome, effects);
+      opened(state, message.tag, message.outcome, env, effects);
       break;
     default:
       return unreachable(message);
@@ -110,30 +110,40 @@ function bootstrap(state: S, message: BootstrapFeed, from: Ref, effects: Effect[
   const { id } = message.config;
   const managed = state.managed.get(id);
   if (managed === undefined) {
-    if (!state.tombstones.mayBootstrap(id, message.epoch))
-      return answer(from, 'refused', null, effects);
-    state.tombstones.forget(id);
+    const closedEpoch = state.tombstones.epochOf(id);
+    if (message.epoch <= closedEpoch) {
+      const refusal = {
+        kind: 'FeedBootstrapped',
+        is: 'refused',
+        manager: null,
+        closedEpoch,
+      } as const;
+      return send(from, refusal, effects);
+    }
     state.managed.set(id, { is: 'opening', request: message, maintainer: from, manager: null });
     const { endpoints } = message.config;
     effects.push(openFeed(id, endpoints));
     return;
   }
   if (managed.is !== 'running') return state.pending.push({ message, from });
-  // An older maintainer is let through to the manager, whose door refuses it.
-  if (message.epoch >= managed.request.epoch)
+  // Another maintainer that is not newer is let through to the manager, whose door refuses it (E3).
+  const isSame = addressOf(from) === addressOf(managed.maintainer);
+  if (message.epoch > managed.request.epoch || (isSame && message.epoch === managed.request.epoch))
     state.managed.set(id, { ...managed, request: message, maintainer: from });
   answer(from, 'ready', managed.manager, effects);
 }
 
 /** The ports of the changefeed are ready on all threads: the manager is made, for the maintainer that asked. */
-function opened(state: S, id: string, outcome: Outcome<FeedsAnswer>, effects: Effect[]): void {
+function opened(
+  state: S,
+  id: string,
+  outcome: Outcome<FeedsAnswer>,
+  env: Env,
+  effects: Effect[],
+): void {
   const managed = state.managed.get(id);
   if (managed?.is !== 'opening') return;
-  if (!outcome.ok) {
-    state.managed.delete(id);
-    effects.push(closeFeed(id));
-    return answer(managed.maintainer, 'retry', null, effects);
-  }
+  if (!outcome.ok) return gone(state, id, env, effects);
   const { config, epoch } = managed.request;
   const { workThreads, storeBytesMax } = state.props;
   const props: DispatcherManagerProps = {
@@ -173,7 +183,7 @@ function close(state: S, message: CloseFeed, from: Ref, effects: Effect[]): void
   send(from, { kind: 'FeedClosed', is: 'closing', manager: managed.manager }, effects);
 }
 
-/** A manager has ended: by a close, or by itself, which its maintainer learns at once. */
+/** A manager has ended, by a close or by itself, or could not be made: its maintainer learns it at once. */
 function gone(state: S, id: string, env: Env, effects: Effect[]): void {
   const managed = state.managed.get(id);
   if (managed === undefined) return;
@@ -188,12 +198,7 @@ function workOff(state: S, id: string, env: Env, effects: Effect[]): void {
     effects.push(...receive(state, message, { ...env, from })[1]);
 }
 
-function answer(
-  to: Ref,
-  is: 'ready' | 'retry' | 'refused',
-  manager: Ref | null,
-  effects: Effect[],
-): void {
+function answer(to: Ref, is: 'ready' | 'retry', manager: Ref | null, effects: Effect[]): void {
   send(to, { kind: 'FeedBootstrapped', is, manager }, effects);
 }
 

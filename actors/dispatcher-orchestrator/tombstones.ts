@@ -22,14 +22,12 @@ export class Tombstones {
     }
   }
 
-  /** True when a maintainer of `epoch` may have a manager here. */
-  mayBootstrap(id: string, epoch: number): boolean {
-    return epoch > (this.#epochs.get(id) ?? 0);
-  }
-
-  /** A manager is made: its door compares epochs from now on. */
-  forget(id: string): void {
-    this.#epochs.delete(id);
+  /**
+   * Only a maintainer above this epoch may have a manager here; 0 when none has closed. It stays when a manager is made: one
+   * that ends by itself must not open the way for those before it.
+   */
+  epochOf(id: string): number {
+    return this.#epochs.get(id) ?? 0;
   }
 
   get size(): number {

@@ -20,6 +20,7 @@ import {
   isLeaving,
   isPlacing,
   noTotals,
+  tokenAssignments,
   toManager,
   type MaintainerState,
   type NodeState,
@@ -84,8 +85,9 @@ export function bootstrapped(state: S, message: FeedBootstrapped, env: Env): rea
   if (node === undefined || isLeaving(state)) return [];
   switch (message.is) {
     case 'refused': {
+      const token = (message.closedEpoch ?? 0) * tokenAssignments;
       const why = failureOf('SINK_FENCED', 'a newer owner has closed this changefeed', {
-        retry: 'Never',
+        detail: { token },
       });
       return becomeClosing(state, 'failed', why);
     }

@@ -64,6 +64,8 @@ export interface FeedBootstrapped {
   readonly is: 'ready' | 'retry' | 'refused';
   /** The manager, as its own node addresses it; null unless `ready`. */
   readonly manager: Ref | null;
+  /** With `refused`: the highest epoch that has closed its manager here. */
+  readonly closedEpoch?: number;
 }
 
 /**

@@ -206,6 +206,19 @@ test('I-6: a store that was restored is behind the downstream, whatever else it 
   assert.deepEqual(next.sends(), ['a Add f 42']);
 });
 
+test('I-6: an epoch that a node has seen closed is not enough either', () => {
+  const one = ToldCoordinator.running(['a']);
+  one.creates('f');
+  const gathering = { state: 'starting', checkpoint: positionAt(5) } as const;
+  one.reports('a', [reportOf('f', 1, { isBootstrapped: false, status: gathering })]);
+  const closed = failure('SINK_FENCED', 'a newer owner has closed this changefeed', {
+    detail: { token: 7 * 2 ** 20 },
+  });
+  one.sends();
+  one.reports('a', [lastWord('f', 1, { ...gathering, state: 'failed', failure: closed })]);
+  assert.deepEqual(one.sends(), ['a Add f 8']);
+});
+
 test('a younger owner that fences one which made progress ends the changefeed here', () => {
   const one = withFeed();
   one.reports('b', [reportOf('f', 3, { status: { checkpoint: positionAt(5) } })]);
