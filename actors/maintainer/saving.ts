@@ -74,7 +74,10 @@ export function becomeStopping(state: S): readonly Effect[] {
   ];
 }
 
-/** Closes every manager of the feed, then saves and ends. */
+/**
+ * Closes every manager of the feed, then saves and ends. Who was fenced does neither: whoever did it takes over what runs, and
+ * a node that may not write must not stop what others write.
+ */
 export function becomeClosing(
   state: S,
   as: ChangefeedState,
@@ -82,6 +85,10 @@ export function becomeClosing(
 ): readonly Effect[] {
   if (isLeaving(state)) return [];
   assert(as !== 'failed' || failure !== null, 'a failed feed says why');
+  if (failure?.code === 'SINK_FENCED') {
+    state.operators.quiesce();
+    return end(state, as, failure);
+  }
   state.phase = { at: 'closing', as, failure };
   state.operators.quiesce();
   const bound: Effect = {

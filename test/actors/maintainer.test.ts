@@ -495,12 +495,13 @@ test('a checkpoint that cannot be saved ends the maintainer; what runs is left t
   assert.deepEqual(one.lastWord, ['failed', 20, 'SINK_DISCONNECTED']);
 });
 
-test('once fenced it saves nothing more', () => {
+test('once fenced it saves nothing more and closes nothing: another takes over what runs', () => {
   const one = Told.running();
   one.beat('a', 20);
-  one.says('a', 's', 'stopped', 20, failure('SINK_FENCED', 'fenced'));
-  one.close('a');
+  const effects = one.says('a', 's', 'stopped', 20, failure('SINK_FENCED', 'fenced'));
   assert.deepEqual(one.lastWord, ['failed', 20, 'SINK_FENCED']);
+  assert.ok(!effects.some((line) => /Close|^port/.test(line)), effects.join());
+  assert.deepEqual(one.tick(), []);
 });
 
 test('E6: one that is refused because a newer has closed ends', () => {
@@ -508,7 +509,6 @@ test('E6: one that is refused because a newer has closed ends', () => {
   one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.orchestrator('a', { kind: 'FeedBootstrapped', is: 'refused', manager: null });
-  one.close('a');
   assert.equal(one.lastWord[2], 'SINK_FENCED');
 });
 
@@ -661,7 +661,7 @@ test('a downstream that cannot say whether slots were divided is asked again, an
   assert.ok(one.tick().includes('port Reslot'));
   const fenced = failure('SINK_FENCED', 'newer');
   reslotted(one, whole, failed(fenced));
-  assert.equal(one.state.phase.at, 'closing');
+  assert.equal(one.state.phase.at, 'ended');
 });
 
 test('DESIGN §10: before a DDL on a split table runs, its parts are joined; another table is not touched', () => {
