@@ -61,6 +61,8 @@ export interface ElectorState {
 type S = ElectorState;
 
 const campaignEveryMs = 500;
+/** Who has led lets others campaign first. */
+const yieldMs = 2 * campaignEveryMs;
 /** Who leads looks this often whether the key is still its own. */
 const lookEveryMs = 5_000;
 const askCountMax = 1_000;
@@ -251,7 +253,8 @@ function stepDown(state: S): Step<S> {
     ownership: isOther ? ownership : null,
   };
   const give = isOther || ownership === null ? [] : [call(resign(ownership), 'resign')];
-  return [next, [...give, campaignAfter(campaignEveryMs)]];
+  const pauseMs = view.nodes.length > 1 ? yieldMs : campaignEveryMs;
+  return [next, [...give, campaignAfter(pauseMs)]];
 }
 
 // ── asks ────────────────────────────────────────────────────────────────────────────────────────────────────────────

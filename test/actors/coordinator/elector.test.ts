@@ -32,6 +32,8 @@ class Told {
   state: ElectorState;
   /** Who was told to lead, one after another. */
   readonly leaders: (string | null)[] = [];
+  /** Milliseconds until the next campaign, as said last. */
+  pauseMs = 0;
 
   constructor() {
     [this.state] = elector.init(
@@ -53,8 +55,8 @@ class Told {
     return this.#took(elector.receive(this.state, message, envOf()));
   }
 
-  sees(lease: string | null, isComplete = true): string[] {
-    const view = { self: 'a', nodes: ['a', 'b'], lease, members: [], isComplete };
+  sees(lease: string | null, isComplete = true, nodes = ['a', 'b']): string[] {
+    const view = { self: 'a', nodes, lease, members: [], isComplete };
     return this.tell({ kind: 'NodesChanged', ...view });
   }
 
@@ -86,6 +88,7 @@ class Told {
   #took([state, effects]: Step<ElectorState>): string[] {
     this.state = state;
     for (const effect of effects) {
+      if (effect.kind === 'SetTimer' && effect.key === 'campaign') this.pauseMs = effect.afterMs;
       const report = (
         effect.kind === 'CallPort' ? effect.request : null
       ) as ReportRequest<never> | null;
@@ -246,4 +249,16 @@ test('the process is told who leads, at every change and only then', () => {
   one.ended();
   one.campaigned(owned('b', 'l2', 9));
   assert.deepEqual(one.leaders, ['b', 'a', null, 'b']);
+});
+
+test('who has led lets the others campaign first, where there are others', () => {
+  for (const [nodes, pauseMs] of [
+    [['a', 'b'], 1_000],
+    [['a'], 500],
+  ] as const) {
+    const one = Told.leading();
+    one.sees('l1', true, [...nodes]);
+    one.ended();
+    assert.equal(one.pauseMs, pauseMs);
+  }
 });
