@@ -73,6 +73,14 @@ export type NodeFaultKind =
   | { readonly kind: 'move-table'; readonly table: number; readonly node: NodePick }
   | { readonly kind: 'split-table'; readonly table: number; readonly partCount: number }
   | { readonly kind: 'merge-table'; readonly table: number }
+  /** Moves one of the parts that the table would have if it was split so. */
+  | {
+      readonly kind: 'move-part';
+      readonly table: number;
+      readonly partCount: number;
+      readonly part: number;
+      readonly node: NodePick;
+    }
   | { readonly kind: 'move-feed'; readonly node: NodePick }
   | { readonly kind: 'drain'; readonly node: NodePick; readonly forMs: number }
   | { readonly kind: 'pause-feed'; readonly forMs: number }
@@ -113,6 +121,8 @@ const moments = [
   'batch cut',
   'store read',
   'node fenced',
+  'table split',
+  'table merged',
 ];
 
 function pickOf(dice: Dice): NodePick {
@@ -184,6 +194,11 @@ const draws: Readonly<Record<NodeFaultKind['kind'], (dice: Dice) => NodeFaultKin
     as: dice.of(['zero', 'past'] as const),
     pick: dice.pick(1_000),
   }),
+  'move-part': (dice) => {
+    const partCount = dice.between(2, 4);
+    const part = dice.pick(partCount);
+    return { kind: 'move-part', table: dice.pick(5), partCount, part, node: pickOf(dice) };
+  },
   'move-feed': (dice) => ({ kind: 'move-feed', node: pickOf(dice) }),
   drain: (dice) => ({ kind: 'drain', node: pickOf(dice), forMs: dice.magnitude(10_000) }),
   'pause-feed': (dice) => ({ kind: 'pause-feed', forMs: dice.magnitude(8_000) }),

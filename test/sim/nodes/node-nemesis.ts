@@ -1,5 +1,6 @@
 /** Makes the faults of a cluster happen, and asks of it what people ask. */
-import { unreachable } from '#src/base/assert.ts';
+import { must, unreachable } from '#src/base/assert.ts';
+import { evenParts } from '#src/model/span.ts';
 import type { CoordinatorRequest } from '#src/protocol/coordinator.ts';
 import { schedule } from '../nemesis.ts';
 import type { NodeCluster } from './node-cluster.ts';
@@ -95,6 +96,12 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
       return ask(cluster, { kind: 'MergeTable', id: feedId, span: `d.t${fault.table}` });
     case 'old-word':
       return network.sayAgain(fault.as, fault.pick, cluster.checks.record?.epoch ?? 0);
+    case 'move-part': {
+      if (node === null) return;
+      const parts = evenParts(`d.t${fault.table}`, fault.partCount);
+      const span = must(parts[fault.part], 'a part');
+      return ask(cluster, { kind: 'MoveTable', id: feedId, span, node: node.id });
+    }
     case 'move-feed':
       if (node === null) return;
       return ask(cluster, { kind: 'MoveChangefeed', id: feedId, node: node.id });
