@@ -21,6 +21,8 @@ export function subscribe(state: S, message: Subscribe, effects: Effect[]): void
     state.streams.set(span, stream);
   }
   stream.subscriber = message.subscriber;
+  // It may die without a word.
+  effects.push({ kind: 'Watch', target: message.subscriber });
   stream.subscription = ++state.subscriptionCount;
   stream.reading = false;
   stream.creditBytes = message.creditBytes;
@@ -59,6 +61,15 @@ function newPart(state: S, span: string, effects: Effect[]): SpanStream {
 export function unsubscribed(state: S, span: string, from: Ref, effects: Effect[]): void {
   if (!isSame(state.streams.get(span)?.subscriber ?? null, from)) return;
   unsubscribe(state, span);
+  pumpWaiting(state, effects);
+}
+
+/** A subscriber has ended, in order or not. */
+export function subscriberGone(state: S, subscriber: Ref, effects: Effect[]): void {
+  for (const { span } of [...state.streams.values()].filter((one) =>
+    isSame(one.subscriber, subscriber),
+  ))
+    unsubscribe(state, span);
   pumpWaiting(state, effects);
 }
 

@@ -15,7 +15,14 @@ import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import type { EventServiceMessage } from '#src/protocol/source.ts';
-import { granted, pump, subscribe, tellResolved, unsubscribed } from './delivery.ts';
+import {
+  granted,
+  pump,
+  subscribe,
+  subscriberGone,
+  tellResolved,
+  unsubscribed,
+} from './delivery.ts';
 import {
   appended,
   collect,
@@ -110,9 +117,17 @@ function receive(state: S, message: EventServiceInbox, env: Env): Step<S> {
   return [state, effects];
 }
 
-/** Asked to end it drops what it has stored; when its manager is gone, another may be writing there already. */
+/**
+ * A subscriber that is gone holds nothing of the common budget. Asked to end the service drops what it has stored; when its
+ * manager is gone, another may be writing there already.
+ */
 function signal(state: S, signal: Signal): Step<S> {
   if (signal.kind !== 'StopAsked' && signal.kind !== 'Terminated') return [state, []];
+  if (signal.kind === 'Terminated' && signal.ref.path !== state.props.manager.path) {
+    const effects: Effect[] = [];
+    subscriberGone(state, signal.ref, effects);
+    return [state, effects];
+  }
   const drop = signal.kind === 'StopAsked' ? [discardAfter(state, 0)] : [];
   return [state, [...drop, { kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } }]];
 }

@@ -339,3 +339,29 @@ test('a part that ends leaves nothing behind, and its table is announced for who
   service.chunk(30, []);
   assert.deepEqual(service.sent, [30]);
 });
+
+test('a subscriber that died without a word gives its budget back: others go on, and its part leaves nothing', () => {
+  for (const span of ['d.t', low]) {
+    const service = new Service(1600);
+    service.subscribe('d1', 0, 10_000, span);
+    service.subscribe('d2', 0, 10_000, 'd.u');
+    service.chunk(20, [block(10), block(20)]);
+    assert.equal(service.state.deliveredBytes, 200);
+    service.chunk(30, [block(30, '', 'd.u')]);
+    assert.deepEqual(service.sent, []);
+    const gone = { kind: 'Terminated', exit: { kind: 'killed' } } as const;
+    [service.state, service.effects] = eventService.signal!(
+      service.state,
+      { ...gone, ref: refOf('d1') },
+      envOf(),
+    );
+    assert.deepEqual(service.sent, [30]);
+    assert.equal(service.state.streams.has(low), false);
+    [service.state, service.effects] = eventService.signal!(
+      service.state,
+      { ...gone, ref: refOf('manager') },
+      envOf(),
+    );
+    assert.deepEqual(told(service.effects), ['stop self']);
+  }
+});
