@@ -64,6 +64,13 @@ function observedBehaviour(
   };
   const note = (path: string, kind: string, incarnation: number): void =>
     world.trace.note(world.now, `${place.name} ${path}`, kind, incarnation);
+  let hasPhases = true;
+  const markPhase = (state: unknown): void => {
+    if (!hasPhases) return;
+    const overview = behaviour.overview(state);
+    hasPhases = 'phase' in overview || 'stage' in overview;
+    world.mark(`${role} ${String(overview['phase'] ?? overview['stage'] ?? 'running')}`);
+  };
   const seen: Behaviour<unknown, { readonly kind: string }, unknown> = {
     ...behaviour,
     init: (props, env) => {
@@ -78,7 +85,7 @@ function observedBehaviour(
       note(env.self.path, message.kind, env.self.incarnation);
       const isNear = env.from.thread === env.self.thread && env.from.path !== env.self.path;
       const step = behaviour.receive(state, isNear ? copyOf(message) : message, env);
-      world.mark(`${role} ${phaseOf(behaviour.overview(step[0]))}`);
+      markPhase(step[0]);
       seenStep(env, message, step);
       return step;
     },
@@ -93,8 +100,4 @@ function observedBehaviour(
       return step;
     },
   };
-}
-
-function phaseOf(overview: Readonly<Record<string, unknown>>): string {
-  return String(overview['phase'] ?? overview['stage'] ?? 'running');
 }

@@ -78,9 +78,9 @@ async function recover(cluster: Cluster): Promise<void> {
   const hasFailed = (): boolean => cluster.current?.status?.state === 'failed';
   const isCopied = (): boolean =>
     !history.isTruncated &&
-    cluster.current?.hasFeed() === true &&
     cluster.current?.status?.checkpoint?.ts === history.lastTs &&
-    downstream.checkpointTs() === history.lastTs;
+    downstream.checkpointTs() === history.lastTs &&
+    cluster.current.hasFeed();
   // A feed that had ended before the tail was lost never learns of it.
   const hasFinished = (): boolean =>
     history.isTruncated && cluster.current?.status?.state === 'finished';

@@ -12,6 +12,9 @@ interface Event {
   dropped: boolean;
 }
 
+/** Whether a run is over is asked this often, in virtual milliseconds: it costs more than most steps. */
+const askEveryMs = 5;
+
 /** The clock, the dice, the trace and everything that is due. */
 export class World {
   readonly seed: number;
@@ -95,10 +98,14 @@ export class World {
     return true;
   }
 
-  /** Runs until `done`, at most until virtual time `untilMs`; false when that was not enough. */
+  /** Runs until `done`, which is asked now and then, at most until virtual time `untilMs`; false when that was not enough. */
   async run(done: () => boolean, untilMs: number): Promise<boolean> {
+    let askAt = this.#now;
     while (this.#now < untilMs && this.violation === null) {
-      if (done()) return true;
+      if (this.#now >= askAt) {
+        if (done()) return true;
+        askAt = this.#now + askEveryMs;
+      }
       if (!this.step()) return done();
       if (this.settle !== null) await this.settle();
     }
