@@ -10,6 +10,8 @@ export interface JobRequest {
   readonly twice: readonly number[];
   /** Explicit cases, run after the seeds. */
   readonly cases?: readonly SimCase[];
+  /** Whether each of them runs a second time. */
+  readonly areCasesTwice?: boolean;
 }
 
 /** What it gets back, seed by seed. */
@@ -21,19 +23,20 @@ if (mutant !== '') install(mutantOf(mutant));
 const { runCase } = await import('./run.ts');
 const { caseOf } = await import('./sim-case.ts');
 
-async function run(seed: number, isTwice: boolean): Promise<SimResult> {
-  const result = await runCase(caseOf(seed));
+async function run(simCase: SimCase, isTwice: boolean): Promise<SimResult> {
+  const result = await runCase(simCase);
   if (!isTwice || result.problem !== null) return result;
-  const { hash } = await runCase(caseOf(seed));
+  const { hash } = await runCase(simCase);
   if (hash === result.hash) return result;
-  return { ...result, problem: `two runs differ (I-34): ${result.hash} and ${hash}` };
+  return { ...result, problem: `two runs differ (I-34): {${result.hash}} and {${hash}}` };
 }
 
 async function runAll(request: JobRequest): Promise<void> {
-  for (const seed of request.seeds)
-    process.send?.((await run(seed, request.twice.includes(seed))) satisfies JobReply);
-  for (const simCase of request.cases ?? [])
-    process.send?.((await runCase(simCase)) satisfies JobReply);
+  const { seeds, twice, cases = [], areCasesTwice = false } = request;
+  for (const seed of seeds)
+    process.send?.((await run(caseOf(seed), twice.includes(seed))) satisfies JobReply);
+  for (const simCase of cases)
+    process.send?.((await run(simCase, areCasesTwice)) satisfies JobReply);
 }
 
 process.on('message', (request: JobRequest) => {

@@ -9,10 +9,10 @@ import { farm } from './farm.ts';
 import type { JobReply } from './job.ts';
 import { markSeedCount, missingMarks } from './marks.ts';
 import { mutantOf } from './mutate.ts';
-import { mutants } from './mutants.ts';
+import { mutants, type Mutant } from './mutants.ts';
 import { CaseRunner, readRegression, writeRegression } from './regression.ts';
-import { shrink } from './shrink.ts';
-import { caseOf } from './sim-case.ts';
+import { shrink, type Shrunk } from './shrink.ts';
+import { caseOf, type SimCase } from './sim-case.ts';
 
 interface Settings {
   readonly from: number;
@@ -132,22 +132,28 @@ function failureText(result: JobReply, mutant: string): string {
 
 /** Makes the case of a seed smaller and keeps it; whether the seed holds. */
 async function shrinkSeed(seed: number, mutant: string): Promise<boolean> {
-  const runner = new CaseRunner(mutant);
+  const whole = caseOf(seed);
+  // Most fail by themselves; only what holds is worth two runs of each smaller case.
+  const shrunk =
+    (await shrunkBy(new CaseRunner(mutant), whole)) ??
+    (await shrunkBy(new CaseRunner(mutant, true), whole));
+  if (shrunk === null) {
+    print(`seed ${seed} holds`);
+    return true;
+  }
+  const { simCase, runs } = shrunk;
+  const path = writeRegression(shrunk, mutant);
+  print(
+    `seed ${seed} in ${runs} runs: ${simCase.faults.length} of ${whole.faults.length} faults, ` +
+      `${simCase.workload.length} of ${whole.workload.length} items\n` +
+      `  again: npm run sim -- --replay ${path}${mutant === '' ? '' : ` --mutant ${mutant}`}`,
+  );
+  return false;
+}
+
+async function shrunkBy(runner: CaseRunner, whole: SimCase): Promise<Shrunk | null> {
   try {
-    const whole = caseOf(seed);
-    const shrunk = await shrink(whole, runner.judge);
-    if (shrunk === null) {
-      print(`seed ${seed} holds`);
-      return true;
-    }
-    const { simCase, runs } = shrunk;
-    const path = writeRegression(shrunk, mutant);
-    print(
-      `seed ${seed} in ${runs} runs: ${simCase.faults.length} of ${whole.faults.length} faults, ` +
-        `${simCase.workload.length} of ${whole.workload.length} items\n` +
-        `  again: npm run sim -- --replay ${path}${mutant === '' ? '' : ` --mutant ${mutant}`}`,
-    );
-    return false;
+    return await shrink(whole, runner.judge);
   } finally {
     runner.stop();
   }
@@ -156,7 +162,7 @@ async function shrinkSeed(seed: number, mutant: string): Promise<boolean> {
 /** Runs a kept case; whether it holds. */
 async function replay(path: string, mutant: string): Promise<boolean> {
   const { simCase } = readRegression(path);
-  const runner = new CaseRunner(mutant);
+  const runner = new CaseRunner(mutant, true);
   try {
     const problem = await runner.judge(simCase);
     print(`${path} ${problem === null ? 'holds' : `failed: ${problem}`}`);
@@ -167,14 +173,17 @@ async function replay(path: string, mutant: string): Promise<boolean> {
 }
 
 /** Seeds until the mutant is found; null when it survives. */
-async function seedsToKill(name: string, jobs: number): Promise<number | null> {
+async function seedsToKill(
+  { name, showsTwice = false }: Mutant,
+  jobs: number,
+): Promise<number | null> {
   let first: number | null = null;
   await farm({
     from: 1,
     to: mutantSeedCount,
     jobs,
     mutant: name,
-    twiceEvery: Infinity,
+    twiceEvery: showsTwice ? 1 : Infinity,
     failureCountMax: 1,
     onResult: ({ seed, problem }) => {
       if (problem !== null) first = Math.min(first ?? Infinity, seed);
@@ -185,8 +194,9 @@ async function seedsToKill(name: string, jobs: number): Promise<number | null> {
 
 async function runMutants(settings: Settings): Promise<boolean> {
   let survivors = 0;
-  for (const { name, why } of mutants) {
-    const seed = await seedsToKill(name, settings.jobs);
+  for (const mutant of mutants) {
+    const { name, why } = mutant;
+    const seed = await seedsToKill(mutant, settings.jobs);
     if (seed === null) survivors++;
     const found = seed === null ? `survives ${mutantSeedCount} seeds` : `killed by seed ${seed}`;
     print(`${name.padEnd(24)}${found.padEnd(24)}${why}`);

@@ -14,6 +14,8 @@ export interface Mutant {
   readonly replace: string;
   /** Changed with it: a second line of defence that would hide the first one's hole. */
   readonly also?: readonly Edit[];
+  /** Shows only when a seed runs twice. */
+  readonly showsTwice?: boolean;
 }
 
 /** One snippet of one file, and what stands there instead. */
@@ -132,6 +134,14 @@ export const mutants: readonly Mutant[] = [
     file: 'actors/maintainer/barrier.ts',
     find: 'if (ts < phase.resolved.ts || !isEveryoneThere(state, phase.ddl.ts)) return effects;',
     replace: 'if (!isEveryoneThere(state, phase.ddl.ts)) return effects;',
+  },
+  {
+    name: 'own-chance',
+    why: 'an actor draws chance that no seed knows of: two runs of a seed differ',
+    file: 'actors/log-puller/log-puller.ts',
+    find: '(0.5 + env.random() / 2)',
+    replace: '(0.5 + Math.random() / 2)',
+    showsTwice: true,
   },
   {
     name: 'epoch-kept',

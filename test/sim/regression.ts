@@ -47,9 +47,12 @@ export function writeRegression({ simCase, problem }: Shrunk, mutant: string): s
 /** A child process that runs cases one at a time, under a mutant when one is named. */
 export class CaseRunner {
   readonly #child: ChildProcess;
+  readonly #isTwice: boolean;
 
-  constructor(mutant: string) {
+  /** `isTwice`: a case that holds runs again, and fails when its second run is another (I-34). */
+  constructor(mutant: string, isTwice = false) {
     this.#child = fork(entry, [mutant]);
+    this.#isTwice = isTwice;
   }
 
   /** What was broken; null when all held. Rejects when the process ends. */
@@ -61,7 +64,8 @@ export class CaseRunner {
         this.#child.off('exit', ended);
         resolve(reply.problem);
       });
-      this.#child.send({ seeds: [], twice: [], cases: [simCase] } satisfies JobRequest);
+      const request = { seeds: [], twice: [], cases: [simCase], areCasesTwice: this.#isTwice };
+      this.#child.send(request satisfies JobRequest);
     });
 
   stop(): void {
