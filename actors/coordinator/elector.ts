@@ -168,9 +168,17 @@ function viewChanged(state: S, view: NodesChanged): Step<S> {
     const stop: readonly Effect[] = state.coordinator === null ? [] : [stopCell(state.coordinator)];
     return [next, stop];
   }
-  if (view.lease === null || view.lease === state.view.lease) return [next, tell];
+  const isNew = view.lease !== state.view.lease;
+  if (view.lease === null || !(isNew || isDeserted(state, view))) return [next, tell];
   const [campaigned, effects] = campaigning(next);
   return [campaigned, [...tell, ...effects]];
+}
+
+/** Whoever led is gone, and the key with its session: nobody waits for the next look. */
+function isDeserted({ ownership, view: before, led }: S, { nodes }: NodesChanged): boolean {
+  const owner = ownership?.owner;
+  if (owner === undefined || led !== null) return false;
+  return before.nodes.includes(owner) && !nodes.includes(owner);
 }
 
 function campaigning(state: S): Step<S> {

@@ -145,6 +145,16 @@ test('who does not own it tries again, also when the store does not answer', () 
   assert.deepEqual(one.campaigned(unreachable), ['later']);
 });
 
+test('the leader gone from the view: it campaigns at once, and only then', () => {
+  const one = new Told();
+  one.sees('l1');
+  one.campaigned(owned('b', 'l2', 7));
+  assert.deepEqual(one.sees('l1', true, ['a', 'b', 'c']), []);
+  assert.deepEqual(one.sees('l1', true, ['a', 'b']), []);
+  assert.deepEqual(one.sees('l1', true, ['a']), ['campaign']);
+  assert.deepEqual(one.sees('l1', true, ['a']), []);
+});
+
 test('a key of this node’s former session is not ours', () => {
   const one = new Told();
   one.sees('l2');
