@@ -104,6 +104,11 @@ export class ServerProcess {
     return this.#running;
   }
 
+  /** Its exit status; null while it runs, and when a signal ended it. */
+  get exitStatus(): number | null {
+    return this.#child.exitCode;
+  }
+
   /** The end of what the server wrote, for error messages. */
   get log(): string {
     try {

@@ -25,6 +25,8 @@ export interface ServerClusterOptions {
   readonly leaseTtlSeconds: number;
   /** More of the command line. */
   readonly args?: readonly string[];
+  /** More of section `security` of node `i`'s configuration; files may be made in `directory`. */
+  readonly security?: (i: number, directory: string) => Readonly<Record<string, string>>;
 }
 
 /** One node: it keeps its addresses and its directory from one process to the next. */
@@ -56,6 +58,12 @@ export class ServerMember {
     );
   }
 
+  /** Runs another node over the same directory, at another address, to its end. */
+  another(): Promise<CommandEnd> {
+    const place = ['--addr', '127.0.0.1:0', '--data-dir', this.#directory];
+    return sluice(['server', ...place, ...this.#args], limitMs);
+  }
+
   /** Whether it says that it holds its session. */
   async isHealthy(): Promise<boolean> {
     const answer = await fetch(`http://${this.address}/api/v2/health`).catch(() => null);
@@ -78,6 +86,13 @@ export class ServerMember {
 
   get isRunning(): boolean {
     return this.#process?.running === true;
+  }
+
+  /** Waits until it has ended by itself or as asked, half a minute at most; its exit status, null when a signal ended it. */
+  async ended(): Promise<number | null> {
+    const process = must(this.#process, 'a process');
+    await process.ended(30_000);
+    return process.exitStatus;
   }
 
   /** Sends a signal; a deadly one is waited for. */
@@ -119,17 +134,19 @@ export class ServerCluster {
     claimDirectory(directory);
     const key = join(directory, 'secret.key');
     writeFileSync(key, '5e'.repeat(32));
-    const config = join(directory, 'server.toml');
-    writeFileSync(config, `[security]\nsecret-key-path = "${key}"\n`);
     const etcd = await startEtcd();
     const members: ServerMember[] = [];
     for (let i = 0; i < count; i += 1) {
       const [address, peer] = [await freePort(), await freePort()].map(
         (port) => `127.0.0.1:${port}`,
       );
+      const own = join(directory, String(i));
+      const config = join(directory, `${i}.toml`);
+      const security = { 'secret-key-path': key, ...options.security?.(i, directory) };
+      const lines = Object.entries(security).map(([name, value]) => `${name} = "${value}"\n`);
+      writeFileSync(config, `[security]\n${lines.join('')}`);
       const args = ['--etcd', etcd.endpoint, '--peer-addr', must(peer, 'an address')];
       const more = ['--config', config, '--lease-ttl', String(options.leaseTtlSeconds)];
-      const own = join(directory, String(i));
       members.push(
         new ServerMember(must(address, 'an address'), own, [
           ...args,
@@ -167,6 +184,24 @@ export class ServerCluster {
         await sleep(tickMs);
       }
     }
+  }
+
+  /** Ends a node's session as an operator might: etcd forgets its lease. */
+  async revoke(member: ServerMember): Promise<void> {
+    const captureId = await member.captureId();
+    const key = Buffer.from(`/sluice/default/capture/${captureId}`).toString('base64');
+    const { kvs } = (await this.etcd.call('kv/range', { key })) as {
+      readonly kvs: readonly { readonly lease: string }[];
+    };
+    await this.etcd.call('lease/revoke', { ID: must(kvs[0], 'a key').lease });
+  }
+
+  /** Capture ids that a member sees. */
+  async captures(): Promise<readonly string[]> {
+    const { items } = (await this.get('captures')) as {
+      readonly items: readonly { readonly id: string }[];
+    };
+    return items.map(({ id }) => id);
   }
 
   /** The member whose capture leads the cluster. */
