@@ -259,7 +259,7 @@ function run(
 ): readonly Effect[] {
   feed.health = newHealth(env.now());
   feed.retryAtMs = -Infinity;
-  const running = { state: 'normal', failure: null, epochAbove: feed.epochMin } as const;
+  const running = { state: 'normal', failure: null, hasNewEpoch: true } as const;
   return write(state, feed, { ...change, ...running }, { do: 'nothing' }, asker);
 }
 
@@ -285,7 +285,7 @@ function moveFeed(state: S, feed: Feed, node: string, asker: Asker): readonly Ef
   if (from.node === node) return yes(asker, { kind: 'Done' });
   state.operators.reserve(feed.id);
   const move = { do: 'move', node, from } as const;
-  return write(state, feed, { epochAbove: feed.epochMin }, move, asker);
+  return write(state, feed, { hasNewEpoch: true }, move, asker);
 }
 
 function withFeed(

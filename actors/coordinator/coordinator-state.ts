@@ -82,7 +82,7 @@ export interface Feed {
   /** It is not placed before, nor closed from here again. */
   retryAtMs: number;
   closeAtMs: number;
-  /** The next epoch must be above this: what the downstream's slots showed. */
+  /** The next epoch must be above this: what the downstream's slots, or an earlier state of the store, showed. */
   epochMin: number;
   /** The state that was told last. */
   toldState: ChangefeedState | null;

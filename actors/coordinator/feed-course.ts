@@ -162,6 +162,6 @@ function failed(
   feed.health = verdict.health;
   feed.retryAtMs = env.now() + verdict.afterMs;
   // State, failure and epoch in one write (F9): whatever the old maintainer still says is stale from here on.
-  const change = { state: 'warning', failure, epochAbove: feed.epochMin, ifRunning: true } as const;
+  const change = { state: 'warning', failure, hasNewEpoch: true, ifRunning: true } as const;
   return [logFailure(feed.id, failure, verdict.afterMs), ...write(state, feed, change)];
 }

@@ -54,7 +54,7 @@ export function place(state: S, env: Env): readonly Effect[] {
   )) {
     const feed = state.feeds.get(id);
     if (feed === undefined || !state.operators.reserve(id)) continue;
-    const change = { epochAbove: feed.epochMin, isOpen: true };
+    const change = { hasNewEpoch: true, isOpen: true } as const;
     effects.push(...write(state, feed, change, { do: 'add', node }));
   }
   if (absent.length === 0) effects.push(...rearrange(state, bounds, env));
@@ -62,7 +62,7 @@ export function place(state: S, env: Env): readonly Effect[] {
     const feed = state.feeds.get(id);
     if (feed === undefined || isWriting(state, id) || feed.closeAtMs > nowMs) continue;
     feed.closeAtMs = nowMs + closeAgainMs;
-    effects.push(...write(state, feed, { epochAbove: feed.epochMin }, { do: 'give-epoch' }));
+    effects.push(...write(state, feed, { hasNewEpoch: true }, { do: 'give-epoch' }));
   }
   const requests = state.operators.due(nowMs);
   return [...effects, ...requests.flatMap((request) => send(state, request))];
@@ -90,7 +90,7 @@ function move(state: S, relocations: readonly Relocation[]): readonly Effect[] {
     const feed = state.feeds.get(id);
     const from = feed?.placed ?? null;
     if (feed === undefined || from === null || !state.operators.reserve(id)) return [];
-    return write(state, feed, { epochAbove: feed.epochMin }, { do: 'move', node: to, from });
+    return write(state, feed, { hasNewEpoch: true }, { do: 'move', node: to, from });
   });
 }
 

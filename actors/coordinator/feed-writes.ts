@@ -44,8 +44,8 @@ export interface RecordChange {
   readonly failure?: Failure | null;
   readonly isNew?: false;
   readonly isOpen?: boolean;
-  /** A fresh epoch, above the stored one and above this (F2). */
-  readonly epochAbove?: number;
+  /** A fresh epoch, above the stored one and all that are known to be used (F2). */
+  readonly hasNewEpoch?: true;
   /** Nothing changes unless it is meant to run: what happens to it never undoes what people asked for meanwhile. */
   readonly ifRunning?: true;
   /** The record is new: its key is not there. */
@@ -77,10 +77,10 @@ const attemptCountMax = 10;
 const attemptEveryMs = 25;
 
 /** The record after a change. */
-export function changed(record: ChangefeedRecord, change: RecordChange): ChangefeedRecord {
-  const { config, warnings, state, failure, isNew, isOpen, epochAbove } = change;
+function changed({ record, epochMin }: Feed, change: RecordChange): ChangefeedRecord {
+  const { config, warnings, state, failure, isNew, isOpen, hasNewEpoch } = change;
   if (change.ifRunning === true && !isRunning(record)) return record;
-  const epoch = epochAbove === undefined ? record.epoch : Math.max(record.epoch, epochAbove) + 1;
+  const epoch = hasNewEpoch === true ? Math.max(record.epoch, epochMin) + 1 : record.epoch;
   const next = { ...record, epoch, isNew: isNew ?? record.isNew, isOpen: isOpen ?? record.isOpen };
   if (record.state === 'removed') return next;
   return {
@@ -124,11 +124,11 @@ function transactionOf(state: S, feed: Feed, change: RecordChange): Coordination
   const key = changefeedInfoKey(clusterId, feed.id);
   const owner = stillOwner(ownership);
   if (change.isDeleted !== true) {
-    const puts = [{ key, value: encodeRecord(changed(feed.record, change)) }];
+    const puts = [{ key, value: encodeRecord(changed(feed, change)) }];
     return { kind: 'Transact', compares: [owner, unchanged(feed.entry)], puts };
   }
   // Whoever gets this id later begins above every epoch that a node or a sink may remember (F2).
-  const epoch = Math.max(highestEpoch(state), feed.record.epoch);
+  const epoch = Math.max(highestEpoch(state), feed.record.epoch, feed.epochMin);
   return {
     kind: 'Transact',
     compares: [owner, unchanged(feed.entry), unchanged(state.epochEntry)],
@@ -163,7 +163,7 @@ export function takeWriteAnswer(
   const [owner, entry, epochEntry] = reply.entries;
   if (epochEntry !== undefined) state.epochEntry = epochEntry;
   if (reply.succeeded) {
-    feed.record = changed(feed.record, first.change);
+    feed.record = changed(feed, first.change);
     if (entry !== undefined) feed.entry = entry;
     return committed(queue, first);
   }
@@ -190,10 +190,14 @@ function lost(feed: Feed, queue: FeedWrite[], first: FeedWrite, entry: KeyValue)
   return tryAgain(queue, first, often);
 }
 
-/** What is stored now counts, not what was thought to be (F3); false when it cannot be read. */
+/**
+ * What is stored now counts, not what was thought to be (F3); false when it cannot be read. Only epochs never fall, also when
+ * the store was restored from a backup (I-6).
+ */
 export function takeEntry(feed: Feed, entry: KeyValue): boolean {
   const record = entry.value === null ? null : readRecord(entry.value);
   if (record === null) return false;
+  feed.epochMin = Math.max(feed.epochMin, feed.record.epoch);
   feed.entry = entry;
   feed.record = record;
   return true;

@@ -147,8 +147,8 @@ export const mutants: readonly Mutant[] = [
     name: 'epoch-kept',
     why: 'a maintainer starts again under the epoch it had',
     file: 'actors/coordinator/feed-writes.ts',
-    find: 'Math.max(record.epoch, epochAbove) + 1;',
-    replace: 'Math.max(record.epoch, epochAbove, 1);',
+    find: 'Math.max(record.epoch, epochMin) + 1 :',
+    replace: 'Math.max(record.epoch, epochMin, 1) :',
   },
   {
     name: 'replay-not-idempotent',

@@ -87,6 +87,30 @@ test('spec/02 2b Move, target lost after its Add was sent: absent, and never bac
   assert.deepEqual(more, []);
 });
 
+test('spec/02 2b Move DoneSuccess: target lost is absent, and placed under another epoch', () => {
+  const one = withFeed();
+  one.ask({ kind: 'MoveChangefeed', id: 'f', node: 'a' });
+  one.reports('b', [lastWord('f', 3, { state: 'stopped' }, false)]);
+  one.reports('a', [reportOf('f', 4)]);
+  assert.equal(one.view('f').maintainer, 'a');
+  one.sends();
+  one.sees(['b']);
+  assert.deepEqual(one.sends(), ['b Add f 5']);
+});
+
+test('spec/02 2b Stop: after a warning nothing runs, and what is left is closed under an epoch of its own', () => {
+  const one = withFeed();
+  one.reports('b', [lastWord('f', 3, { state: 'failed', failure: trouble }, false)]);
+  assert.equal(one.record('f')?.epoch, 4);
+  one.ask({ kind: 'PauseChangefeed', id: 'f' });
+  one.passes(100);
+  assert.deepEqual(one.sends(), ['a Remove f 5 cascade']);
+  // The one of the warning has ended: its word ends nothing.
+  one.reports('b', [lastWord('f', 3)]);
+  one.passes(500);
+  assert.deepEqual(one.sends(), ['a Remove f 5 cascade']);
+});
+
 test('spec/02 2b Stop, node lost: it goes on at the coordinator’s node, under an epoch of its own (spec/09 9.2.7)', () => {
   const one = withFeed();
   one.ask({ kind: 'PauseChangefeed', id: 'f' });
@@ -217,6 +241,15 @@ test('I-6: an epoch that a node has seen closed is not enough either', () => {
   one.sends();
   one.reports('a', [lastWord('f', 1, { ...gathering, state: 'failed', failure: closed })]);
   assert.deepEqual(one.sends(), ['a Add f 8']);
+});
+
+test('I-6: a store that is restored under a running coordinator takes no epoch back', () => {
+  const one = withFeed();
+  one.writeRecord(recordOf('f', { epoch: 1, isNew: false, isOpen: true }));
+  one.boots('b', [], 2);
+  one.passes(100);
+  assert.equal(one.record('f')?.epoch, 4);
+  assert.match(one.sends()[0]!, / Add f 4$/);
 });
 
 test('a younger owner that fences one which made progress ends the changefeed here', () => {

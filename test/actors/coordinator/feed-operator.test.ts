@@ -64,73 +64,101 @@ const rows: readonly (readonly [
   phase: string,
   place?: FeedPlace,
 ])[] = [
-  ['AddMaintainer: Working and bootstrapped is the end', add, up('a', 5), 'done', at('a')],
-  ['AddMaintainer: Working alone is not enough', add, up('a', 5, false), 'adding'],
+  ['spec/02 2b Add: Working and bootstrapped is the end', add, up('a', 5), 'done', at('a')],
+  ['spec/02 2b Add: Working alone is not enough', add, up('a', 5, false), 'adding'],
   ['F6: a report of another epoch never ends it', add, up('a', 4), 'adding'],
   ['F6: epoch 0 is no wildcard', add, up('a', 0), 'adding'],
   ['F6: a report of another node never ends it', add, up('b', 5), 'adding'],
-  ['AddMaintainer: node lost makes it absent', add, lost('a'), 'done', absent],
-  ['AddMaintainer: changefeed removed', add, removed, 'done', { is: 'unchanged' }],
-  ['RemoveOrigin: origin stopped', move, down('a', 5), 'origin-stopped'],
+  ['spec/02 2b Add: target lost is absent', add, lost('a'), 'done', absent],
+  ['spec/02 2b Add: changefeed removed', add, removed, 'done', { is: 'unchanged' }],
+  ['spec/02 2b Move RemoveOrigin: origin stopped', move, down('a', 5), 'origin-stopped'],
   [
-    'F6 RemoveOrigin: a word under the new epoch is not the origin',
+    'F6, spec/02 2b Move RemoveOrigin: a word under the new epoch is not the origin',
     move,
     down('a', 6),
     'remove-origin',
   ],
-  ['RemoveOrigin: origin still Working', move, up('a', 5), 'remove-origin'],
-  ['RemoveOrigin: origin lost', move, lost('a'), 'origin-stopped'],
+  ['spec/02 2b Move RemoveOrigin: origin still Working', move, up('a', 5), 'remove-origin'],
+  ['spec/02 2b Move RemoveOrigin: origin lost', move, lost('a'), 'origin-stopped'],
   [
-    'RemoveOrigin: target lost, the origin must still be removed first',
+    'spec/02 2b Move RemoveOrigin: target lost, the origin must still be removed first',
     move,
     lost('b'),
     'remove-origin',
   ],
-  ['RemoveOrigin: target is the origin already, and lost', back, lost('a'), 'done', absent],
-  ['OriginStopped: tick binds the target', stopped, tick, 'add-target'],
-  ['OriginStopped: target lost, back to the origin', stopped, lost('b'), 'origin-stopped'],
   [
-    'OriginStopped: target lost, origin lost too',
+    'spec/02 2b Move RemoveOrigin: target is the origin already, and lost',
+    back,
+    lost('a'),
+    'done',
+    absent,
+  ],
+  ['spec/02 2b Move OriginStopped: tick binds the target', stopped, tick, 'add-target'],
+  [
+    'spec/02 2b Move OriginStopped: target lost, back to the origin',
+    stopped,
+    lost('b'),
+    'origin-stopped',
+  ],
+  [
+    'spec/02 2b Move OriginStopped: target lost, origin lost too',
     { ...stopped, isOriginLost: true },
     lost('b'),
     'done',
     absent,
   ],
   [
-    'OriginStopped: target lost after a fall-back',
+    'spec/02 2b Move OriginStopped: target lost after a fall-back',
     { ...back, phase: 'origin-stopped' },
     lost('a'),
     'done',
     absent,
   ],
-  ['AddTarget: Working and bootstrapped', adding, up('b', 6), 'done', at('b')],
-  ['AddTarget: Working alone is not enough', adding, up('b', 6, false), 'add-target'],
-  ['AddTarget: target lost is absent, never back to the origin', adding, lost('b'), 'done', absent],
-  ['AddTarget: origin lost is nobody', adding, lost('a'), 'add-target'],
-  ['Move: changefeed removed', move, removed, 'done', { is: 'unchanged' }],
-  ['Stop: not Working is the end', stop, down('a', 5), 'done', { is: 'stopped' }],
-  ['F6 Stop: another epoch', stop, down('a', 4), 'stopping'],
+  ['spec/02 2b Move AddTarget: Working and bootstrapped', adding, up('b', 6), 'done', at('b')],
   [
-    '9.2.7 Stop: node lost, it goes on here under an epoch of its own',
+    'spec/02 2b Move AddTarget: Working alone is not enough',
+    adding,
+    up('b', 6, false),
+    'add-target',
+  ],
+  [
+    'spec/02 2b Move AddTarget: target lost is absent, never back to the origin',
+    adding,
+    lost('b'),
+    'done',
+    absent,
+  ],
+  ['spec/02 2b Move AddTarget: origin lost is nobody', adding, lost('a'), 'add-target'],
+  ['spec/02 2b Move: changefeed removed', move, removed, 'done', { is: 'unchanged' }],
+  ['spec/02 2b Stop: not Working is the end', stop, down('a', 5), 'done', { is: 'stopped' }],
+  ['F6, spec/02 2b Stop: another epoch', stop, down('a', 4), 'stopping'],
+  [
+    'spec/02 2b Stop: node lost, it goes on here under an epoch of its own',
     stop,
     lost('a'),
     'needs-epoch',
   ],
   [
-    '9.2.7 Stop: stopped before all was closed, it goes on here under an epoch of its own',
+    'spec/02 2b Stop: stopped before all was closed, it goes on here under an epoch of its own',
     stop,
     { kind: 'word', word: word('a', 5, false, false, false) },
     'needs-epoch',
   ],
   [
-    'Stop of a stale owner: what it leaves is adopted',
+    'spec/08 8.2 Stop of a stale owner: what it leaves is adopted',
     stale,
     { kind: 'word', word: word('a', 5, false, false, false) },
     'done',
     { is: 'stopped' },
   ],
-  ['8.2 Stop of a stale owner: it dies with its node', stale, lost('a'), 'done', { is: 'stopped' }],
-  ['Stop: task removed', stop, removed, 'done', { is: 'unchanged' }],
+  [
+    'spec/08 8.2 Stop of a stale owner: it dies with its node',
+    stale,
+    lost('a'),
+    'done',
+    { is: 'stopped' },
+  ],
+  ['spec/02 2b Stop: task removed', stop, removed, 'done', { is: 'unchanged' }],
 ];
 
 for (const [rule, on, event, phase, place] of rows) {
@@ -140,6 +168,13 @@ for (const [rule, on, event, phase, place] of rows) {
     assert.deepEqual(next.place, place ?? null);
   });
 }
+
+test('spec/02 2b Move RemoveOrigin: tick, AddTarget: tick, Stop: tick: each asks its own, again until it is answered', () => {
+  for (const operator of [move, adding, stop, add]) {
+    assert.deepEqual(step(operator, tick), { operator, place: null });
+    assert.notEqual(requestOf(operator), null);
+  }
+});
 
 test('F7: in a move, Remove carries the origin’s epoch and Add the new one', () => {
   assert.deepEqual(requestOf(move), {
@@ -182,7 +217,7 @@ test('8.2 (6283): only the origin’s final word, while it is removed, hands its
   assert.equal(isHandOff(add, word('a', 5, false)), false);
 });
 
-test('2e.4: a stop during a move means the origin until the target is bound', () => {
+test('2e.4, spec/02 2b Stop: during a move it means the origin until the target is bound', () => {
   assert.deepEqual(placementOf(move), { node: 'a', epoch: 5 });
   assert.deepEqual(placementOf(adding), { node: 'b', epoch: 6 });
   assert.deepEqual(placementOf(add), { node: 'a', epoch: 5 });

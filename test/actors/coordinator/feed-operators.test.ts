@@ -55,7 +55,7 @@ test('a node that is gone already is told before the start', () => {
   ]);
 });
 
-test('8.2 (6134): which stop stays when another comes', () => {
+test('spec/08 8.2 (6134), spec/02 2b Stop: replaced by a later one, or kept', () => {
   const rows: readonly (readonly [
     known: FeedOperator,
     by: StopOperator,
