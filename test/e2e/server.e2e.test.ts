@@ -3,7 +3,7 @@
  * live through pauses, kills and graceful restarts, and nothing is lost or applied twice.
  */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -179,6 +179,38 @@ test(
     await pair.assertEqual(['d']);
   },
 );
+
+test(
+  'a server with another key says so, and with the right one the changefeed goes on',
+  { timeout: 120_000 },
+  async () => {
+    const path = join(directory, 'secret.key');
+    const right = readFileSync(path);
+    await restart(() => writeFileSync(path, 'ab'.repeat(32)));
+    let shown: JsonLine = {};
+    await until('it has failed', async () => {
+      shown = await client('changefeed', 'query', '-i', 'copy');
+      return shown['state'] === 'failed';
+    });
+    assert.partialDeepStrictEqual(shown['error'], {
+      code: 'SECRET_KEY_WRONG',
+      message: 'a stored password was sealed under another key',
+    });
+    await insert(540, 550);
+    await restart(() => writeFileSync(path, right));
+    await client('changefeed', 'resume', '-i', 'copy');
+    await caughtUp('copy');
+    await pair.assertEqual(['d']);
+  },
+);
+
+/** Ends the server in order, does something to its directory, and starts it again. */
+async function restart(between: () => void): Promise<void> {
+  server.signal('SIGTERM');
+  assert.equal((await server.end).status, 0);
+  between();
+  await start();
+}
 
 test('a second server on the same directory is refused', { timeout: 60_000 }, async () => {
   const end = await sluice(['server', '--addr', '127.0.0.1:0', '--data-dir', directory]);

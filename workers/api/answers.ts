@@ -3,6 +3,12 @@ import type { Failure } from '#src/base/failure.ts';
 import { lagMs } from '#src/protocol/changefeed.ts';
 import type { ChangefeedView } from './control-plane.ts';
 
+/** Whether a node can be asked; `joining`: it has no session, or knows of no coordinator. */
+export function livenessOf(trouble: Failure | null): string {
+  if (trouble === null) return 'alive';
+  return trouble.code === 'INTERNAL_STOPPED' ? 'stopping' : 'joining';
+}
+
 /** A changefeed in a list. */
 export function listedChangefeed(view: ChangefeedView): Readonly<Record<string, unknown>> {
   const { status } = view;

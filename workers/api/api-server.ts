@@ -11,7 +11,13 @@ import { parseChangefeedConfig } from '#src/config/changefeed-file.ts';
 import type { TableName } from '#src/model/span.ts';
 import type { Log } from '#src/ports/log.ts';
 import { verifyTables } from '../preflight.ts';
-import { changefeedStatus, listedChangefeed, shownChangefeed, syncedAnswer } from './answers.ts';
+import {
+  changefeedStatus,
+  listedChangefeed,
+  livenessOf,
+  shownChangefeed,
+  syncedAnswer,
+} from './answers.ts';
 import { failureOf, statusOf } from './api-error.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { Metrics } from './metrics.ts';
@@ -123,7 +129,7 @@ function addNodeRoutes(app: FastifyInstance, { plane, version, metrics }: ApiSer
     pid: process.pid,
     is_owner: plane.isCoordinator(),
     owner_id: plane.coordinator() ?? '',
-    liveness: plane.trouble() === null ? 'alive' : 'stopping',
+    liveness: livenessOf(plane.trouble()),
   });
   app.get('/api/v2/status', { schema: schemas.status }, status);
   app.get('/status', { schema: schemas.status }, status);

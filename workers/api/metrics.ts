@@ -4,6 +4,7 @@
  */
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import { lagMs, type ChangefeedState } from '#src/protocol/changefeed.ts';
+import type { LiveNode } from '../inspection.ts';
 import type { ChangefeedView, ControlPlane } from './control-plane.ts';
 
 /** Text for one scrape. */
@@ -45,10 +46,11 @@ const series: readonly (readonly [string, string, (view: ChangefeedView) => numb
     ({ status }) => status.sourceMs,
   ],
   [
-    'ticdc_dispatchermanager_table_dispatcher_count',
-    'Spans of the changefeed',
-    ({ status }) => status.spanCount,
+    'ticdc_owner_changefeed_error_info',
+    '1 while the changefeed has an error or a warning',
+    ({ status }) => (status.failure === null ? 0 : 1),
   ],
+  ['sluice_changefeed_spans', 'Spans of the changefeed', ({ status }) => status.spanCount],
   [
     'sluice_changefeed_checkpoint_commit_ts',
     'commitTs of the checkpoint',
@@ -100,6 +102,12 @@ export function openMetrics(plane: ControlPlane): Metrics {
     help: '1 on the node that is coordinator',
     registers: [registry],
   });
+  const dispatchers = new Gauge({
+    name: 'ticdc_dispatchermanager_table_dispatcher_count',
+    help: 'Dispatchers of the changefeed on this node',
+    labelNames,
+    registers: [registry],
+  });
   const refusals = new Gauge({
     name: 'sluice_refused_deliveries',
     help: 'Deliveries that a door refused since its thread was started, by message kind and reason',
@@ -127,7 +135,11 @@ export function openMetrics(plane: ControlPlane): Metrics {
       }
       refusals.reset();
       counters.reset();
-      for (const { threads } of await plane.inspect()) {
+      dispatchers.reset();
+      for (const { tree, threads } of await plane.inspect()) {
+        for (const [changefeed, spanCount] of dispatchersIn(tree)) {
+          dispatchers.set({ namespace: 'default', changefeed }, spanCount);
+        }
         for (const [thread, stats] of Object.entries(threads)) {
           for (const [key, value] of Object.entries(stats.refusals)) {
             const [kind = '', reason = ''] = key.split(' ');
@@ -141,4 +153,16 @@ export function openMetrics(plane: ControlPlane): Metrics {
       return registry.metrics();
     },
   };
+}
+
+/** Dispatchers of each changefeed below a node of the tree. */
+function dispatchersIn(tree: LiveNode): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  const visit = ({ role, state, children = [] }: LiveNode): void => {
+    const changefeed = role === 'dispatcher' ? state?.['changefeed'] : undefined;
+    if (typeof changefeed === 'string') counts.set(changefeed, (counts.get(changefeed) ?? 0) + 1);
+    children.forEach(visit);
+  };
+  visit(tree);
+  return counts;
 }

@@ -2,7 +2,7 @@
  * The control plane as a node asks it: every request is an `Ask` that the node's elector takes to the coordinator, on
  * whichever node that is. Checks both ends of a changefeed before they are stored, and seals their passwords.
  */
-import { fail, FailureError, type Failure, type Outcome } from '#src/base/failure.ts';
+import { fail, failure, FailureError, type Failure, type Outcome } from '#src/base/failure.ts';
 import { maskUri } from '#src/config/uri.ts';
 import { compileTableFilter } from '#src/model/table-filter.ts';
 import { startOf, type StartAt } from '#src/model/start-at.ts';
@@ -72,7 +72,11 @@ export class NodeControlPlane implements ControlPlane {
 
   readonly isCoordinator = (): boolean => this.#parts.node.leader === this.captureId();
 
-  readonly trouble = (): Failure | null => this.#parts.node.trouble();
+  readonly trouble = (): Failure | null => {
+    const { node } = this.#parts;
+    const absent = failure('COORDINATOR_ABSENT', 'no coordinator is known', { retry: 'Again' });
+    return node.trouble() ?? (node.leader === null ? absent : null);
+  };
 
   readonly captures = async (): Promise<readonly CaptureView[]> => {
     const reply = await this.#ask({ kind: 'ListCaptures' });

@@ -150,6 +150,10 @@ test(
     );
     assert.match(
       String(body['text']),
+      /^ticdc_dispatchermanager_table_dispatcher_count\{namespace="default",changefeed="f-1",capture="node-1"\} 2$/m,
+    );
+    assert.match(
+      String(body['text']),
       /^sluice_changefeed_rows\{[^}]*changefeed="f-1"[^}]*\} 500$/m,
     );
   },
@@ -365,7 +369,12 @@ test('who asks while nobody is coordinator is told so, and when to ask again', a
     );
   }
   const status = (await call(api, 'GET', '/api/v2/status')).body;
-  assert.partialDeepStrictEqual(status, { is_owner: false, owner_id: '', id: 'node-2' });
+  assert.partialDeepStrictEqual(status, {
+    is_owner: false,
+    owner_id: '',
+    id: 'node-2',
+    liveness: 'joining',
+  });
   assert.match(
     String((await call(api, 'GET', '/metrics')).body['text']),
     /ownership_counter\{.*\} 0/,
