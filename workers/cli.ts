@@ -6,12 +6,10 @@ import { fail, FailureError } from '#src/base/failure.ts';
 import type { FailureCode } from '#src/base/failures.ts';
 import { printPlan } from '#src/kernel/plan.ts';
 import { addClientCommands } from './client-commands/commands.ts';
-import { demo } from './demo.ts';
-import { diff } from './diff-command.ts';
 import { printInspection, readInspection } from './inspect-socket.ts';
-import { replicate } from './replicate-command.ts';
-import { server } from './server-command.ts';
 import { workThreadCountMax } from './shared-memory.ts';
+
+// Each command is loaded when it is called: what the server needs takes memory and time that a copy does not.
 
 /** Exit statuses of DESIGN §17. */
 const exitStatus = { done: 0, failed: 1, usage: 2 } as const;
@@ -56,7 +54,10 @@ function build(finish: (status: number) => void): Command {
     .option('--workload <kind>', 'bank, insert, hot, or a workload:// URI', 'bank')
     .addOption(json())
     .addOption(logLevel())
-    .action(async (options) => finish(await demo(options)));
+    .action(async (options) => {
+      const { demo } = await import('./demo.ts');
+      finish(await demo(options));
+    });
   program
     .command('replicate')
     .description('copy every committed change of one database server to another')
@@ -77,7 +78,10 @@ function build(finish: (status: number) => void): Command {
     .option('--data-dir <dir>', 'event store and epochs; default: a temporary directory')
     .addOption(json())
     .addOption(logLevel())
-    .action(async (options) => finish(await replicate(options)));
+    .action(async (options) => {
+      const { replicate } = await import('./replicate-command.ts');
+      finish(await replicate(options));
+    });
   program
     .command('server')
     .description('run a node with its HTTP API')
@@ -107,7 +111,10 @@ function build(finish: (status: number) => void): Command {
         .default('rejoin'),
     )
     .addOption(logLevel())
-    .action(async (options) => finish(await server(options, version)));
+    .action(async (options) => {
+      const { server } = await import('./server-command.ts');
+      finish(await server(options, version));
+    });
   addClientCommands(program, finish);
   program
     .command('diff')
@@ -116,7 +123,10 @@ function build(finish: (status: number) => void): Command {
     .requiredOption('--sink-uri <uri>', 'mysql://user:password@host:port/')
     .option('--config <file>', 'changefeed configuration (TOML): its filter rules apply')
     .addOption(json())
-    .action(async (options) => finish(await diff(options)));
+    .action(async (options) => {
+      const { diff } = await import('./diff-command.ts');
+      finish(await diff(options));
+    });
   program
     .command('plan')
     .description('print the supervision tree')

@@ -1,18 +1,10 @@
 /** Which adapter stands behind which port, by URI scheme. The only file where the process meets its adapters. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fail, failed, FailureError } from '#src/base/failure.ts';
-import { openBlackholeSink } from '#src/adapters/blackhole-sink/blackhole-sink.ts';
-import { openCpuPool } from '#src/adapters/cpu-pool/cpu-pool.ts';
-import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
-import { openLmdbEventStore } from '#src/adapters/lmdb-event-store/lmdb-event-store.ts';
+import { fail, FailureError } from '#src/base/failure.ts';
 import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
-import { openMysqlSink } from '#src/adapters/mysql-sink/sink.ts';
-import { openMysqlUpstream } from '#src/adapters/mysql-upstream/mysql-upstream.ts';
 import { parseUpstreamUri } from '#src/adapters/mysql-upstream/upstream-uri.ts';
-import { openSqliteSink } from '#src/adapters/sqlite-sink/sqlite-sink.ts';
 import { parseSqliteUri } from '#src/adapters/sqlite-sink/sqlite-uri.ts';
-import { openWorkloadUpstream } from '#src/adapters/workload/workload-upstream.ts';
 import { parseWorkloadUri } from '#src/adapters/workload/workload-uri.ts';
 import { openWriteDeadline } from '#src/adapters/write-deadline/write-deadline.ts';
 import type { GateLife } from '#src/kernel/host.ts';
@@ -23,6 +15,7 @@ import type { SinkPort } from '#src/ports/sink.ts';
 import type { UpstreamPort } from '#src/ports/upstream.ts';
 import type { ChangefeedEndpoints } from '#src/protocol/changefeed.ts';
 import type { Gate } from './gate.ts';
+import { openLater } from './late-port.ts';
 import { leaseDeadline } from './lease-deadline.ts';
 import type { CaptureSettings } from './settings.ts';
 import { gateCountMax } from './shared-memory.ts';
@@ -53,31 +46,18 @@ const allGates: readonly number[] = Array.from({ length: gateCountMax }, (_, gat
 /** etcd in a cluster; else the process's own store, of which there may be one instance a process. */
 function openCoordination(settings: CaptureSettings): CoordinationPort {
   const { cluster, isTemporary, dataDirectory } = settings;
-  if (cluster !== undefined) return openEtcdLater(cluster.etcdUrls);
-  return openEmbeddedCoordination({
-    directory: isTemporary ? null : join(dataDirectory, 'coordination'),
+  return openLater(async () => {
+    if (cluster !== undefined) {
+      const { openEtcdCoordination } =
+        await import('#src/adapters/etcd-coordination/etcd-coordination.ts');
+      return openEtcdCoordination({ urls: cluster.etcdUrls });
+    }
+    const { openEmbeddedCoordination } =
+      await import('#src/adapters/embedded-coordination/embedded-coordination.ts');
+    return openEmbeddedCoordination({
+      directory: isTemporary ? null : join(dataDirectory, 'coordination'),
+    });
   });
-}
-
-/** The client of etcd, loaded at its first call: it takes 60 MiB of each thread that has it, and few threads call it. */
-function openEtcdLater(urls: string): CoordinationPort {
-  let opened: Promise<CoordinationPort> | undefined;
-  const open = async (): Promise<CoordinationPort> => {
-    const { openEtcdCoordination } =
-      await import('#src/adapters/etcd-coordination/etcd-coordination.ts');
-    return openEtcdCoordination({ urls });
-  };
-  return {
-    call: async (request) => {
-      try {
-        return await (await (opened ??= open())).call(request);
-      } catch (error) {
-        if (error instanceof FailureError) return failed(error.failure);
-        throw error;
-      }
-    },
-    close: async () => (await opened?.catch(() => undefined))?.close(),
-  };
 }
 
 const upstreamSchemes = ['mysql', 'mariadb', 'workload'];
@@ -147,38 +127,49 @@ function attempt(run: () => unknown): string | null {
   }
 }
 
-/** The upstream of a URI, by its scheme; FailureError CONFIG_INVALID when the URI is wrong. */
+/** The upstream of a URI, by its scheme; its calls answer CONFIG_INVALID when the URI is wrong. */
 export function openUpstream(
   { upstreamUri: uri }: Pick<CaptureSettings, 'upstreamUri'>,
   log: Log,
 ): UpstreamPort {
-  return schemeOf(uri) === 'workload'
-    ? openWorkloadUpstream({ uri, log })
-    : openMysqlUpstream({ uri, log, cpu: openCpuPool() });
+  return openLater(async () => {
+    if (schemeOf(uri) === 'workload') {
+      const { openWorkloadUpstream } = await import('#src/adapters/workload/workload-upstream.ts');
+      return openWorkloadUpstream({ uri, log });
+    }
+    const [{ openMysqlUpstream }, { openCpuPool }] = await Promise.all([
+      import('#src/adapters/mysql-upstream/mysql-upstream.ts'),
+      import('#src/adapters/cpu-pool/cpu-pool.ts'),
+    ]);
+    return openMysqlUpstream({ uri, log, cpu: openCpuPool() });
+  });
 }
 
-/** The sink of a URI, by its scheme; FailureError CONFIG_INVALID when the URI is wrong. */
+/** The sink of a URI, by its scheme; its calls answer CONFIG_INVALID when the URI is wrong. */
 export function openSink(
   settings: Pick<CaptureSettings, 'sinkUri' | 'captureId' | 'laneCount'>,
   gate: SubmitGate,
   log: Log,
 ): SinkPort {
   const { sinkUri: uri, captureId: owner, laneCount } = settings;
-  switch (schemeOf(uri)) {
-    case 'sqlite':
-      return openSqliteSink({ uri, log, gate });
-    case 'blackhole':
-      return openBlackholeSink({ log });
-    default:
-      return openMysqlSink({
-        uri,
-        log,
-        gate,
-        owner,
-        laneCount,
-        connectionCount: Math.max(2, laneCount),
-      });
-  }
+  return openLater(async () => {
+    switch (schemeOf(uri)) {
+      case 'sqlite': {
+        const { openSqliteSink } = await import('#src/adapters/sqlite-sink/sqlite-sink.ts');
+        return openSqliteSink({ uri, log, gate });
+      }
+      case 'blackhole': {
+        const { openBlackholeSink } =
+          await import('#src/adapters/blackhole-sink/blackhole-sink.ts');
+        return openBlackholeSink({ log });
+      }
+      default: {
+        const { openMysqlSink } = await import('#src/adapters/mysql-sink/sink.ts');
+        const connectionCount = Math.max(2, laneCount);
+        return openMysqlSink({ uri, log, gate, owner, laneCount, connectionCount });
+      }
+    }
+  });
 }
 
 /** The scheme of a URI, lower case; empty when it has none. */
@@ -190,7 +181,11 @@ export function schemeOf(uri: string): string {
 function openEventStore(directory: string, { settings, gate, log }: PortParts): AnyPort {
   // The event service stops reading well before this.
   const byteCountMax = settings.storeBytesMax * 2;
-  return uncutPort(gate, () => openLmdbEventStore({ directory, log, byteCountMax }) as AnyPort);
+  return openLater(async () => {
+    const { openLmdbEventStore } =
+      await import('#src/adapters/lmdb-event-store/lmdb-event-store.ts');
+    return uncutPort(gate, () => openLmdbEventStore({ directory, log, byteCountMax }) as AnyPort);
+  });
 }
 
 /** A changefeed's own port: its endpoints where it has some, else those the process was started with. */
