@@ -238,14 +238,17 @@ function spanReported(state: S, node: NodeState, report: SpanReport, env: Env): 
     const at = checkpointTs === null ? {} : { checkpointTs };
     state.table.apply({ to: 'absent', span, ...at });
   }
-  if (failure === null || isLeaving(state)) return [];
+  // One that was replaced by another under a higher token fails, as it must.
+  const isPast = row === undefined || row.token > token;
+  if (failure === null || isLeaving(state) || isPast) return [];
   const known = state.losses.get(span);
   // A report is repeated until it is taken: only a new one counts.
   if (known?.token === token) return [];
   const ts = checkpointTs ?? 0;
   const count = known === undefined || ts > known.ts ? 1 : known.count + 1;
-  if (failure.retry === 'Never' || count > lossCountMax)
-    return becomeClosing(state, 'failed', failure);
+  // A node that may not write any more says nothing of the feed: its spans go elsewhere.
+  const isFinal = failure.retry === 'Never' && failure.scope !== 'Node';
+  if (isFinal || count > lossCountMax) return becomeClosing(state, 'failed', failure);
   const afterMs = Math.min(5_000, 50 * 2 ** count);
   state.losses.set(span, { count, ts, token, notBeforeMs: env.now() + afterMs });
   state.trouble = failure;

@@ -325,6 +325,31 @@ test('a dispatcher that is lost again and again without progress fails the feed'
   assert.equal(one.state.phase.at, 'closing');
 });
 
+test('a dispatcher that was replaced is fenced, as it must: that is no failure of the feed', () => {
+  const one = Told.running();
+  const { token } = one.state.table.get('s')!;
+  const fenced = failure('SINK_FENCED', 'a newer owner raised the token');
+  one.says('a', 's', 'stopped', 10, lost);
+  one.nowMs = 6_000;
+  one.tick();
+  assert.ok(one.state.table.get('s')!.token > token);
+  const past = { span: 's', token, is: 'stopped', checkpointTs: 10, failure: fenced } as const;
+  one.beat('a', 10, { spans: [past] });
+  one.beat('a', 10, { spans: [{ ...past, span: 'unknown' }] });
+  assert.equal(one.state.phase.at, 'running');
+  one.says('a', 's', 'stopped', 10, fenced);
+  assert.equal(one.state.phase.at, 'ended');
+});
+
+test('spec/03 3c: a node that may not write any more fails no feed: its spans go elsewhere', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  const fenced = failure('SINK_FENCED', 'this node may not write any more', { scope: 'Node' });
+  const { node } = one.state.table.get('s')!;
+  one.says(node!, 's', 'stopped', 10, fenced);
+  assert.equal(one.state.phase.at, 'running');
+  assert.equal(one.state.table.get('s')?.state, 'absent');
+});
+
 test('a move: the origin stops, the dest begins where it stood under a new token', () => {
   const one = Told.running({ nodes: ['a', 'b'] });
   const [from, to] = one.state.table.get('s')!.node === 'a' ? ['a', 'b'] : ['b', 'a'];
