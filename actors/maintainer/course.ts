@@ -16,8 +16,9 @@ export function advance(state: S, env: Env): readonly Effect[] {
   const barrierTs = state.phase.at === 'barrier' ? state.phase.resolved.ts : Infinity;
   const busy = table.loads().keys();
   const ts = checkpointTs({ heldTs, barrierTs, self: props.self, busy }, watermarks);
-  if (ts === null || state.checkpoint === null || !(isPlacing(state) || isLeaving(state)))
-    return [];
+  // Before what runs is in the table nobody knows what a watermark leaves out, not even on the way out.
+  const isKnown = isPlacing(state) || (isLeaving(state) && state.hasTakenOn);
+  if (ts === null || state.checkpoint === null || !isKnown) return [];
   const reached = state.history.takeUpTo(ts);
   if (reached !== undefined && reached.ts > state.checkpoint.ts) {
     state.checkpoint = reached;

@@ -133,6 +133,8 @@ export interface MaintainerState {
   savedAtMs: number;
   /** The feed's slot carries this epoch's token: its checkpoint may be written. */
   isRaised: boolean;
+  /** What runs on the nodes is in the table. */
+  hasTakenOn: boolean;
   /** The tree waits for this cell to end. */
   isStopAsked: boolean;
   /** The DDL done last; streams that stand before it go on. */
@@ -192,6 +194,7 @@ export function newState(props: MaintainerProps, env: Env): MaintainerState {
     saving: null,
     savedAtMs: env.now(),
     isRaised: false,
+    hasTakenOn: false,
     isStopAsked: false,
     doneDdlTs: -1,
     ddlCount: 0,

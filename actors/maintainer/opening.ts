@@ -128,6 +128,7 @@ function becomeRunning(state: S, env: Env): readonly Effect[] {
   const { checkpoint } = state;
   assert(checkpoint !== null, 'a start position');
   state.phase = { at: 'running' };
+  state.hasTakenOn = true;
   state.progressAtMs = env.now();
   state.history.push(checkpoint);
   state.table.commit(checkpoint.ts);

@@ -472,6 +472,27 @@ test('Q6, Q7: a hand-off before everybody was heard is not taken on, a close is'
   assert.equal(one.state.phase.at, 'closing');
 });
 
+test('P2: one that is stopped before it has taken on what runs never moves the checkpoint', () => {
+  const one = new Told({ nodes: ['a', 'b'] });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  const checkpoint = { version: 1, position: at(10), timeline: [] } as const;
+  one.sink('raise', { kind: 'FeedRaised', checkpoint, parts: [] });
+  one.bootstrap('a');
+  one.adopt('a', [['s', base - 1]], true);
+  one.tell({ kind: 'RemoveThis', cascade: true, removed: false });
+  // What it serves has ended, and is said: it does not hold the watermark any more, and nobody here knows of it.
+  const ended = {
+    span: 's',
+    token: base - 1,
+    is: 'stopped',
+    checkpointTs: 12,
+    failure: null,
+  } as const;
+  one.beat('a', 12, { spans: [ended] });
+  one.beat('a', 50);
+  assert.equal(one.checkpoint, 10);
+});
+
 test('Q1–Q4: once it hands off it schedules nothing more, and closes nothing', () => {
   const one = Told.running({ nodes: ['a', 'b'] });
   one.beat('a', 20);
