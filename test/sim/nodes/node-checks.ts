@@ -190,6 +190,7 @@ export class NodeChecks {
       if (key === infoKey) this.#recordWritten(node, value);
       if (key === statusKey) this.#checkpointWritten(value);
     }
+    if (request.deletes?.includes(infoKey) === true) this.#recordDeleted();
   }
 
   #recordWritten(node: string, value: string): void {
@@ -207,6 +208,13 @@ export class NodeChecks {
       this.#broken('F9', `${before.state} becomes ${state} without a new epoch`);
     if (isRaised) world.mark('epoch committed');
     this.#epoch = epoch;
+  }
+
+  /** Its epochs go on rising, should it be made again (F2). */
+  #recordDeleted(): void {
+    this.#record = null;
+    this.#checkpointTs = -1;
+    this.#cluster.world.mark('changefeed deleted');
   }
 
   #checkpointWritten(value: string): void {

@@ -84,6 +84,8 @@ export type NodeFaultKind =
   | { readonly kind: 'move-feed'; readonly node: NodePick }
   | { readonly kind: 'drain'; readonly node: NodePick; readonly forMs: number }
   | { readonly kind: 'pause-feed'; readonly forMs: number }
+  /** It is removed for good; somebody makes it again under the same id. */
+  | { readonly kind: 'remove-feed' }
   | { readonly kind: 'resign' };
 
 const roleNames = [
@@ -202,6 +204,7 @@ const draws: Readonly<Record<NodeFaultKind['kind'], (dice: Dice) => NodeFaultKin
   'move-feed': (dice) => ({ kind: 'move-feed', node: pickOf(dice) }),
   drain: (dice) => ({ kind: 'drain', node: pickOf(dice), forMs: dice.magnitude(10_000) }),
   'pause-feed': (dice) => ({ kind: 'pause-feed', forMs: dice.magnitude(8_000) }),
+  'remove-feed': () => ({ kind: 'remove-feed' }),
   resign: () => ({ kind: 'resign' }),
 };
 

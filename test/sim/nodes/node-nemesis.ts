@@ -111,6 +111,8 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
       return later(fault.forMs, () => ask(cluster, { kind: 'DrainCapture', node: null }));
     case 'pause-feed':
       return tending.pauseFor(fault.forMs);
+    case 'remove-feed':
+      return ask(cluster, { kind: 'RemoveChangefeed', id: feedId });
     case 'resign':
       return ask(cluster, { kind: 'ResignCoordinator' });
     default:
