@@ -20,7 +20,7 @@ function plan(
   });
 }
 
-test('the tree of a running capture is shown with what lives in it, until the capture ends', async () => {
+test('the tree of a running capture is shown with what lives in it, until the capture ends', async (t) => {
   const dataDirectory = mkdtempSync(join(tmpdir(), 'sluice-live-'));
   const moving = Promise.withResolvers<void>();
   const replication = await Replication.start({
@@ -33,6 +33,12 @@ test('the tree of a running capture is shown with what lives in it, until the ca
     onStatus: ({ counts }) => {
       if (counts.transactions > 5) moving.resolve();
     },
+  });
+  // One that fails would keep this file's process running for ever.
+  t.after(async () => {
+    replication.stop();
+    await replication.result;
+    rmSync(dataDirectory, { recursive: true, force: true });
   });
   await moving.promise;
   const drawn = await plan('--live', '--data-dir', dataDirectory);
@@ -51,5 +57,4 @@ test('the tree of a running capture is shown with what lives in it, until the ca
   const gone = await plan('--live', '--data-dir', dataDirectory);
   assert.deepEqual([gone.status, /no running sluice/.test(gone.text)], [2, true]);
   assert.equal((await plan('--live')).status, 2);
-  rmSync(dataDirectory, { recursive: true, force: true });
 });
