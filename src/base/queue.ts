@@ -54,8 +54,10 @@ export class Queue<T> {
   }
 
   #grow(): void {
-    const items = [...this] as (T | undefined)[];
+    const mask = this.#items.length - 1;
     const capacity = Math.max(smallCapacity, this.#length * 2);
+    const items: (T | undefined)[] = [];
+    for (let i = 0; i < this.#length; i++) items.push(this.#items[(this.#head + i) & mask]);
     while (items.length < capacity) items.push(undefined);
     this.#items = items;
     this.#head = 0;
