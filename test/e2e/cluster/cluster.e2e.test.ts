@@ -58,22 +58,31 @@ test('each kind of node is killed in turn; its tables go on elsewhere, and come 
   }
 });
 
-test('nodes are killed at random', async (t) => {
+test('nodes are killed and frozen at random', async (t) => {
   t.diagnostic(`seed ${seed}`);
   const random = new TestRandom(seed);
   const deadline = performance.now() + randomMs;
-  let kills = 0;
+  const counts = { kills: 0, freezes: 0 };
   while (performance.now() < deadline) {
     const victim = random.pick(cluster.members);
-    await victim.signal('SIGKILL');
-    kills += 1;
-    await sleep(random.below(6_000));
-    await victim.start();
+    const awayMs = random.below(2 * leaseTtlSeconds * 1_000);
+    if (random.chance(30)) {
+      // Shorter and longer than its lease: it goes on, or is another capture afterwards.
+      await victim.signal('SIGSTOP');
+      counts.freezes += 1;
+      await sleep(awayMs);
+      await victim.signal('SIGCONT');
+    } else {
+      await victim.signal('SIGKILL');
+      counts.kills += 1;
+      await sleep(awayMs);
+      await victim.start();
+    }
     if (random.chance(50)) await cluster.balanced('bank', tableCount, 3);
     else await sleep(random.below(4_000));
   }
   await cluster.balanced('bank', tableCount, 3);
-  t.diagnostic(`${kills} kills`);
+  t.diagnostic(JSON.stringify(counts));
 });
 
 test('a node that stood still beyond its lease writes nothing more under its former claim, and joins as another', async () => {
