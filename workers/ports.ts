@@ -1,5 +1,6 @@
 /** Which adapter stands behind which port, by URI scheme. The only file where the process meets its adapters. */
 import { rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fail, FailureError } from '#src/base/failure.ts';
 import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
@@ -181,12 +182,14 @@ export function schemeOf(uri: string): string {
 function openEventStore(directory: string, { settings, gate, log }: PortParts): AnyPort {
   // The event service stops reading well before this.
   const byteCountMax = settings.storeBytesMax * 2;
-  return openLater(async () => {
-    const { openLmdbEventStore } =
-      await import('#src/adapters/lmdb-event-store/lmdb-event-store.ts');
-    return uncutPort(gate, () => openLmdbEventStore({ directory, log, byteCountMax }) as AnyPort);
-  });
+  // At once, not later: an append takes its bytes within the call, and the very next message moves them away.
+  const { openLmdbEventStore } = load(
+    '#src/adapters/lmdb-event-store/lmdb-event-store.ts',
+  ) as typeof import('#src/adapters/lmdb-event-store/lmdb-event-store.ts');
+  return uncutPort(gate, () => openLmdbEventStore({ directory, log, byteCountMax }) as AnyPort);
 }
+
+const load = createRequire(import.meta.url);
 
 /** A changefeed's own port: its endpoints where it has some, else those the process was started with. */
 export function openPortOfFeed(
