@@ -191,8 +191,9 @@ function adopt(state: S, env: Env, effects: Effect[]): void {
   const { path, incarnation, node } = env.from;
   const isSame =
     maintainer?.path === path && maintainer.incarnation === incarnation && maintainer.node === node;
-  if (!isSame && state.closedTs !== null) {
-    // The former maintainer had let the stream end: what follows begins with a manager of its own.
+  const hasFailed = state.startAsked !== null && state.failure !== null;
+  if (!isSame && (state.closedTs !== null || hasFailed)) {
+    // Under the former maintainer, which may not have heard of it: what follows begins with a manager of its own.
     const why = failureOf('INTERNAL_STOPPED', 'the stream had ended', { retry: 'Again' });
     effects.push({ kind: 'Stop', target: 'self', exit: { kind: 'failure', failure: why } });
     return;

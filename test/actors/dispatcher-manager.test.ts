@@ -265,6 +265,19 @@ test('E13: the next maintainer adopts what lives; what waits for an end is the f
   assert.deepEqual(one.gone('dispatcher:f:a'), []);
 });
 
+test('a stream that failed or ended under the former maintainer is not adopted: the next one gets a manager of its own', () => {
+  const spent: readonly DispatcherManagerInbox[] = [
+    { kind: 'UpstreamFailed', failure: failure('SOURCE_DIVERGED', 'gone') },
+    { kind: 'UpstreamClosed', resolvedTs: 90 },
+  ];
+  for (const message of spent) {
+    const one = Told.streaming();
+    one.tell(message, 'x/log-puller:f:1');
+    assert.deepEqual(one.tell({ kind: 'AdoptManager' }), ['maintainer ManagerAdopted']);
+    assert.deepEqual(one.tell({ kind: 'AdoptManager' }, 'next'), ['stop self'], message.kind);
+  }
+});
+
 test('the same maintainer asking again changes nothing', () => {
   const one = Told.streaming();
   one.working('a', 7);
