@@ -57,6 +57,7 @@ test('a thread that spins, and one that is blocked, are ended and started again'
     const stage = await FenceStage.of(t);
     stage.spawn(['work', 'work-1', 5], [does, 'work-2']);
     await stage.working(6);
+    await stage.until(() => stage.note('stuck') === 1);
     assertProof(await stage.system.fence('test', 'house/w'), ['work-2']);
     await assertFenced(stage);
     await stage.stop();
@@ -147,7 +148,7 @@ test('the watchdog fences at the deadline while main spins', async (t) => {
   await stage.until(() => stage.note('started') === 6);
   assert.equal(stage.note('submits'), 0);
   const now = process.hrtime.bigint();
-  const deadline = now + 1_000n * msNs;
+  const deadline = now + 3_000n * msNs;
   lease.publish(deadline, now);
   await stage.working(6);
   // Main answers nothing from here until long after the deadline.

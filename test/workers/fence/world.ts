@@ -16,7 +16,14 @@ import { uncutPort } from '#workers/uncut.ts';
 import type { World } from '#workers/world.ts';
 
 /** Words of the memory a test shares with its cells. */
-export const note = { deliveries: 0, submits: 1, openPorts: 2, started: 3, fencedBy: 4 } as const;
+export const note = {
+  deliveries: 0,
+  submits: 1,
+  openPorts: 2,
+  started: 3,
+  fencedBy: 4,
+  stuck: 5,
+} as const;
 
 /** Fresh memory for notes; 64-bit word 8 holds when the gate was asked for the last submit. */
 export function makeNotes(): {
@@ -56,8 +63,10 @@ const worker: Behaviour<State, Inbox, CellProps> = {
   },
   receive: (state, message) => {
     Atomics.add(state.words, note.deliveries, 1);
-    if (state.props.does === 'spin') spin(Infinity);
-    if (state.props.does === 'block') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    const { does } = state.props;
+    if (does === 'spin' || does === 'block') Atomics.add(state.words, note.stuck, 1);
+    if (does === 'spin') spin(Infinity);
+    if (does === 'block') Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
     return [state, message.kind === 'Again' ? [submit(state.props, 'Submit')] : [again]];
   },
   // One that clings is asked to stop and goes on working.

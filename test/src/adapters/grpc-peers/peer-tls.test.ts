@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { after, test, type TestContext } from 'node:test';
 import { Authority, type CertificateFiles } from '#test/net/certificates.ts';
-import { join, TestCapture, until } from './stage.ts';
+import { join, quickTiming, TestCapture, until } from './stage.ts';
 
 import type { PeerMember } from '#src/ports/peers.ts';
 
@@ -22,7 +22,9 @@ async function open(
   allowedNames: readonly string[] = [],
 ): Promise<TestCapture> {
   const tls = files === null ? null : { ...files, allowedNames };
-  const capture = await TestCapture.open(id, { tls });
+  // On a busy machine a TLS handshake takes long, and what is expected here is its answer.
+  const timing = { ...quickTiming, handshakeMs: 2_000 };
+  const capture = await TestCapture.open(id, { tls, timing });
   t.after(() => capture.peers.close());
   return capture;
 }
