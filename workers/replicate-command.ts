@@ -32,6 +32,7 @@ export async function replicate(options: ReplicateOptions): Promise<number> {
     memoryQuota: file.memoryQuota,
     stuckAfterMs: file.stuckAfterMs,
     laneCount: file.laneCount,
+    splitAbove: file.splitAbove,
     logLevel: options.logLevel,
     onStatus: (status) => progress.status(status),
     ...(options.changefeedId === undefined ? {} : { changefeedId: options.changefeedId }),

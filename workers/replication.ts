@@ -29,6 +29,8 @@ export interface ReplicationOptions {
   readonly stuckAfterMs?: number;
   readonly workThreadCount?: number;
   readonly laneCount?: number;
+  /** See the changefeed's configuration. */
+  readonly splitAbove?: number | null;
   /** Default: a temporary directory that is removed at the end. */
   readonly dataDirectory?: string;
   readonly logLevel?: CaptureSettings['logLevel'];
@@ -85,6 +87,7 @@ export class Replication {
       untilCaughtUp: options.untilCaughtUp ?? false,
       memoryQuota: options.memoryQuota ?? 128 << 20,
       stuckAfterMs: options.stuckAfterMs ?? 30 * 60_000,
+      splitAbove: options.splitAbove ?? null,
     });
     void started.then((outcome) => {
       if (!outcome.ok) ended.resolve({ ...last, state: 'failed', failure: outcome.failure });

@@ -16,7 +16,7 @@ import type { Signal } from '#src/kernel/message.ts';
 import { idOf, type Ref } from '#src/kernel/ref.ts';
 import { becomeEnding, endSource } from './closing.ts';
 import { lost, schedule, spanOf, stopOne, takeWatermark } from './dispatching.ts';
-import { beat, checkpointOf, taken } from './heartbeat.ts';
+import { beat, checkpointOf, lookAtLoads, taken } from './heartbeat.ts';
 import {
   isClosing,
   newState,
@@ -98,6 +98,7 @@ function receive(state: S, message: DispatcherManagerInbox, env: Env): Step<S> {
       effects.push(stopSelf);
       break;
     case 'HeartbeatDue':
+      lookAtLoads(state, env.now());
       beat(state, effects);
       effects.push(heartbeat);
       break;

@@ -97,6 +97,7 @@ export function takeWatermark(state: S, message: DispatcherWatermark, env: Env):
   if (assignment === undefined) return;
   // A late word of the span's former dispatcher says nothing about this one's life.
   if (assignment.ref !== null && assignment.ref.incarnation !== env.from.incarnation) return;
+  assignment.rows += message.rows;
   assignment.checkpointTs = Math.max(assignment.checkpointTs, message.checkpointTs);
   state.served.works(assignment);
 }

@@ -7,10 +7,20 @@ type S = DispatcherManagerState;
 
 /** Without news a heartbeat is still sent every so many: a sign of life, and a second chance for what got lost. */
 const quietMax = 25;
+/** Of so many busy spans the rows are told, so often. */
+const loadCountMax = 16;
+const loadsEveryMs = 1_000;
 
 /** Everything of all assignments that count, ended ones included, is committed up to here. */
 export function checkpointOf(state: S): number {
   return Math.min(state.resolved?.ts ?? 0, state.served.lowestTs());
+}
+
+/** Looks now and then which spans have most to do: the next heartbeat tells. */
+export function lookAtLoads(state: S, nowMs: number): void {
+  if (nowMs - state.loadsAtMs < loadsEveryMs) return;
+  state.loadsAtMs = nowMs;
+  state.loads = state.served.busiest(loadCountMax);
 }
 
 /** Sends a heartbeat when there is news, and now and then without. */
@@ -48,7 +58,9 @@ export function beat(state: S, effects: Effect[]): void {
     trouble,
     failure,
     totals,
+    loads: state.loads,
   };
+  state.loads = [];
   tell(state, message, effects);
 }
 

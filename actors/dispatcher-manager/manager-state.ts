@@ -3,7 +3,12 @@ import type { Failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { Position } from '#src/model/position.ts';
-import type { MaintainerMessage, ManagerTotals, SourceFacts } from '#src/protocol/maintainer.ts';
+import type {
+  MaintainerMessage,
+  ManagerTotals,
+  SourceFacts,
+  SpanLoad,
+} from '#src/protocol/maintainer.ts';
 import type {
   CheckSource,
   ManagerMessage,
@@ -60,6 +65,9 @@ export interface DispatcherManagerState {
   quiet: number;
   told: string;
   totals: ManagerTotals;
+  /** What the next heartbeat tells of busy spans, and when that was last looked at. */
+  loads: readonly SpanLoad[];
+  loadsAtMs: number;
 }
 
 type S = DispatcherManagerState;
@@ -99,6 +107,8 @@ export function newState(props: DispatcherManagerProps): DispatcherManagerState 
     quiet: 0,
     told: '',
     totals: noTotals,
+    loads: [],
+    loadsAtMs: -Infinity,
   };
 }
 

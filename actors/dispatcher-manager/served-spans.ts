@@ -5,7 +5,7 @@
 import type { Failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
-import type { ServedSpan, SpanReport } from '#src/protocol/maintainer.ts';
+import type { ServedSpan, SpanLoad, SpanReport } from '#src/protocol/maintainer.ts';
 import type { ScheduleDispatcher } from '#src/protocol/manager.ts';
 
 /** One assignment. `ended` ones stay until the maintainer has taken their report: until then they count (P2). */
@@ -17,6 +17,8 @@ export interface Assignment {
   ref: Ref | null;
   /** Everything ≤ this is committed downstream. */
   checkpointTs: number;
+  /** Rows applied since loads were told last. */
+  rows: number;
   failure: Failure | null;
   /** The last word of the dispatcher, kept until its end is seen. */
   lastWord: Failure | null;
@@ -79,6 +81,7 @@ export class ServedSpans {
       status: 'starting',
       ref: null,
       checkpointTs: message.startTs,
+      rows: 0,
       failure: null,
       lastWord: null,
       report: null,
@@ -183,6 +186,14 @@ export class ServedSpans {
     for (const { span, status } of this.#assignments.values())
       if (status === 'ended') this.#assignments.delete(span);
     return this.alive().map(({ span, token, checkpointTs }) => ({ span, token, checkpointTs }));
+  }
+
+  /** The spans with most rows since this was asked last, `countMax` of them at most. */
+  busiest(countMax: number): readonly SpanLoad[] {
+    const busy = [...this.#assignments.values()].filter(({ rows }) => rows > 0);
+    const loads = busy.map(({ span, rows }) => ({ span, rows }));
+    for (const assignment of busy) assignment.rows = 0;
+    return loads.toSorted((a, b) => b.rows - a.rows).slice(0, countMax);
   }
 
   /** True when something waits to be told or taken. */

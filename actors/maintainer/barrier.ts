@@ -100,6 +100,7 @@ export function barrierOver(state: S, env: Env): readonly Effect[] {
   state.phase = { at: 'running' };
   state.progressAtMs = env.now();
   const resumed = [...state.nodes.values()].flatMap((node) => resume(state, node, phase.ddl.ts));
+  state.heat.forgetRefusals();
   return [...resumed, ...checkAgain(state)];
 }
 

@@ -23,6 +23,7 @@ import { NodeWatermarks } from './checkpoint.ts';
 import { PositionHistory } from './position-history.ts';
 import { SpanOperators } from './span-operators.ts';
 import { SpanTable } from './span-table.ts';
+import { TableHeat } from './table-heat.ts';
 import type { Wish } from './table-asks.ts';
 
 /** What a maintainer is started with. */
@@ -121,6 +122,7 @@ export interface MaintainerState {
   readonly losses: Map<string, Loss>;
   /** Changes of spans that are wanted, by span. */
   readonly wishes: Map<string, Wish>;
+  readonly heat: TableHeat;
   readonly history: PositionHistory;
   facts: SourceFacts | null;
   /** Timeline of the stored checkpoint. */
@@ -185,6 +187,7 @@ export function newState(props: MaintainerProps, env: Env): MaintainerState {
     watermarks: new NodeWatermarks(),
     losses: new Map(),
     wishes: new Map(),
+    heat: new TableHeat(env.now()),
     history: new PositionHistory(),
     facts: null,
     storedTimeline: [],

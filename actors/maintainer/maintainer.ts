@@ -19,6 +19,7 @@ import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import type { RemoveThis } from '#src/protocol/maintainer.ts';
+import { balanceSplit } from './balance-split.ts';
 import { advance } from './course.ts';
 import {
   callSink,
@@ -203,6 +204,7 @@ function step(state: S, env: Env): readonly Effect[] {
   }
   if (!isPlacing(state)) return effects;
   rearrange(state, env);
+  effects.push(...balanceSplit(state, env));
   effects.push(...startSources(state, env), ...place(state, env));
   const isDue = phase.at === 'running' && env.now() - state.savedAtMs >= saveEveryMs;
   if (isDue && checkpoint !== null && checkpoint.ts > state.savedTs)

@@ -197,6 +197,7 @@ export function heartbeat(state: S, message: ManagerHeartbeat, env: Env): readon
   if (node === null || !node.isAdopted) return [];
   node.heardAtMs = env.now();
   node.totals = message.totals;
+  state.heat.add(message.loads);
   node.isSourceClosed = message.isSourceClosed;
   const { seq, checkpointTs, resolved } = message;
   if (resolved !== null) {

@@ -2,9 +2,19 @@
 import { must } from '#src/base/assert.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import { isPart, wholeSpan } from '#src/model/span.ts';
 import { portOf } from '#src/ports/port.ts';
 import type { SinkRequest } from '#src/ports/sink.ts';
-import { balance, drain, drainSlots, placeAbsent, type Relocation } from '../placement/place.ts';
+import {
+  balanceGroups,
+  drain,
+  drainSlots,
+  placeAbsent,
+  spreadAbsent,
+  type Placement,
+  type PlacementBounds,
+  type Relocation,
+} from '../placement/place.ts';
 import { alive, destinations } from './destinations.ts';
 import { feedSlot, isPlacing, toManager, type MaintainerState } from './maintainer-state.ts';
 import type { ReslotRequest } from './span-operator.ts';
@@ -17,6 +27,7 @@ type S = MaintainerState;
 const addBatch = 10_000;
 const moveBatch = 1_024;
 const balanceEveryMs = 15_000;
+const drainCooldownMs = 120_000;
 
 /** Places what is absent, and sends what operators ask for. */
 export function place(state: S, env: Env): readonly Effect[] {
@@ -27,32 +38,52 @@ export function place(state: S, env: Env): readonly Effect[] {
     const loss = state.losses.get(span);
     return !state.operators.holds(span) && (loss === undefined || loss.notBeforeMs <= nowMs);
   });
-  if (absent.length > 0) {
-    const bounds = { nodes: destinations(state), loads: state.table.loads(), slots: addBatch };
-    for (const { id: span, node } of placeAbsent(absent, bounds)) {
-      const token = state.operators.mint();
-      state.operators.push({ kind: 'add', span, node, token, phase: 'creating' }, alive(state));
+  const wholes = absent.filter((span) => !isPart(span));
+  if (wholes.length > 0) add(state, placeAbsent(wholes, boundsOf(state, addBatch)));
+  for (const [table, parts] of Map.groupBy(absent.filter(isPart), wholeSpan)) {
+    const held = new Map<string, number>();
+    for (const part of state.table.partsOf(table)) {
+      const node = state.table.get(part)?.node ?? null;
+      if (node !== null) held.set(node, (held.get(node) ?? 0) + 1);
     }
+    add(state, spreadAbsent(parts, boundsOf(state, addBatch), held));
   }
   return [...answers, ...requests(state, nowMs)];
+}
+
+function add(state: S, placements: readonly Placement[]): void {
+  for (const { id: span, node } of placements) {
+    const token = state.operators.mint();
+    state.operators.push({ kind: 'add', span, node, token, phase: 'creating' }, alive(state));
+  }
+}
+
+function boundsOf(state: S, slots: number): PlacementBounds {
+  return { nodes: destinations(state), loads: state.table.loads(), slots };
 }
 
 /** Moves spans off the drain target, or evens the load out, now and then, when nothing else is under way. */
 export function rearrange(state: S, env: Env): void {
   if (state.phase.at !== 'running') return;
-  const placed = [...state.table.rows()].filter(isMovable(state));
-  const bounds = { nodes: destinations(state), loads: state.table.loads(), slots: moveBatch };
   const target = state.drain.node;
-  const leaving = target === null ? 0 : state.table.on(target).length;
-  if (target !== null && leaving > 0) {
+  if (target !== null) {
+    // The node may be about to leave: after a drain nothing is evened out for a while.
+    state.balancedAtMs = env.now() + drainCooldownMs - balanceEveryMs;
+    const leaving = state.table.on(target).length;
+    if (leaving === 0) return;
     const slots = drainSlots(leaving) - state.operators.size;
-    move(state, drain(target, placed.map(placementOf), { ...bounds, slots }));
-    return;
+    return move(state, drain(target, placed(state), boundsOf(state, slots)));
   }
   if (env.now() - state.balancedAtMs < balanceEveryMs) return;
   if (state.operators.size > 0 || state.table.absent().length > 0) return;
   state.balancedAtMs = env.now();
-  move(state, balance(placed.map(placementOf), bounds));
+  const all = placed(state);
+  const groups = Map.groupBy(
+    all.filter(({ id }) => isPart(id)),
+    ({ id }) => wholeSpan(id),
+  );
+  const others = all.filter(({ id }) => !isPart(id));
+  move(state, balanceGroups([...groups.values()], others, boundsOf(state, moveBatch)));
 }
 
 function move(state: S, relocations: readonly Relocation[]): void {
@@ -69,8 +100,10 @@ function isMovable(state: S): (row: SpanRow) => boolean {
   return (row) => row.state === 'replicating' && !state.operators.holds(row.span);
 }
 
-function placementOf(row: SpanRow): { readonly id: string; readonly node: string } {
-  return { id: row.span, node: must(row.node, 'a node') };
+function placed(state: S): readonly Placement[] {
+  return [...state.table.rows()]
+    .filter(isMovable(state))
+    .map(({ span, node }) => ({ id: span, node: must(node, 'a node') }));
 }
 
 function requests(state: S, nowMs: number): readonly Effect[] {

@@ -146,6 +146,7 @@ export function splitChecked(
     wanted.step = 'waiting';
     return [];
   }
+  state.heat.refuse(span);
   const why = failure('TABLE_UNSPLITTABLE', `${span} cannot be split: ${refusal}`, {
     scope: 'Table',
   });

@@ -41,6 +41,27 @@ export function placeAbsent(
 }
 
 /**
+ * Basic, for objects that belong together (parts of one table): each goes to the node that has fewest of them, of those to the
+ * one that is least loaded, so that they work side by side. `group`: how many of them each node has already.
+ */
+export function spreadAbsent(
+  absent: readonly string[],
+  bounds: PlacementBounds,
+  group: ReadonlyMap<string, number>,
+): readonly Placement[] {
+  const loads = loadsOf(bounds);
+  const own = loadsOf({ ...bounds, loads: group });
+  if (loads.size === 0) return [];
+  return absent.slice(0, Math.max(0, bounds.slots)).map((id) => {
+    const few = Math.min(...own.values());
+    const node = least(new Map([...loads].filter(([name]) => own.get(name) === few)));
+    loads.set(node, loads.get(node)! + 1);
+    own.set(node, few + 1);
+    return { id, node };
+  });
+}
+
+/**
  * Balance: moves until no node holds two objects more than another, as many as slots allow. The caller sees to it that
  * nothing is absent and no operator is under way.
  */
@@ -63,6 +84,24 @@ export function balance(
     loads.set(to, loads.get(to)! + 1);
   }
   return moves;
+}
+
+/**
+ * Balance of maintainers (spec/01 §1.8): the objects of each group are evened out among themselves first; when every group is
+ * even, all the others over everything. Objects of groups stay where they are then: they would be moved back.
+ */
+export function balanceGroups(
+  groups: readonly (readonly Placement[])[],
+  others: readonly Placement[],
+  bounds: PlacementBounds,
+): readonly Relocation[] {
+  const moves: Relocation[] = [];
+  for (const group of groups) {
+    const loads = new Map<string, number>();
+    for (const { node } of group) loads.set(node, (loads.get(node) ?? 0) + 1);
+    moves.push(...balance(group, { ...bounds, loads, slots: bounds.slots - moves.length }));
+  }
+  return moves.length > 0 ? moves : balance(others, bounds);
 }
 
 /** Drain: everything on `target` goes to the least loaded of the other nodes, as many as slots allow. */

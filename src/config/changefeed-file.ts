@@ -25,6 +25,20 @@ const schema = z.strictObject({
         .describe('table filter rules, the last match wins'),
     })
     .prefault({}),
+  scheduler: z
+    .strictObject({
+      'enable-table-across-nodes': z
+        .boolean()
+        .default(false)
+        .describe('tables with many writes are split over dispatchers and nodes, and joined again'),
+      'write-key-threshold': z
+        .int()
+        .min(1)
+        .max(10 ** 9)
+        .default(20_000)
+        .describe('rows a second above which a table is split'),
+    })
+    .prefault({}),
   sink: z
     .strictObject({
       'lane-count': z
@@ -43,6 +57,8 @@ export interface ChangefeedFile {
   readonly stuckAfterMs: number;
   readonly rules: readonly string[];
   readonly laneCount: number;
+  /** Rows a second above which a table is split; null: by hand only. */
+  readonly splitAbove: number | null;
 }
 
 const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
@@ -67,13 +83,14 @@ export function parseChangefeedConfig(value: unknown, where: string): Changefeed
   if (!parsed.success) {
     return fail('CONFIG_INVALID', `${where}: ${problemsOf(parsed.error, 'file').join('; ')}`);
   }
-  const { filter, sink, ...rest } = parsed.data;
+  const { filter, scheduler, sink, ...rest } = parsed.data;
   const stuck = rest['changefeed-error-stuck-duration'];
   return {
     memoryQuota: rest['memory-quota'],
     stuckAfterMs: Number.parseInt(stuck, 10) * unitMs[stuck.at(-1) as keyof typeof unitMs],
     rules: filter.rules,
     laneCount: sink['lane-count'],
+    splitAbove: scheduler['enable-table-across-nodes'] ? scheduler['write-key-threshold'] : null,
   };
 }
 

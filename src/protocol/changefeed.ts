@@ -26,6 +26,8 @@ export interface ChangefeedConfig {
   readonly memoryQuota: number;
   /** How long the feed may fail without progress before it is `failed`, milliseconds. */
   readonly stuckAfterMs: number;
+  /** A table with more rows a second is split over the nodes; null or absent: tables are split by hand only. */
+  readonly splitAbove?: number | null;
 }
 
 /** States of FEATURES 1.2; `starting` is shown before the first maintainer speaks, and never stored. */

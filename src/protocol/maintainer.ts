@@ -159,6 +159,14 @@ export interface ManagerHeartbeat {
   readonly trouble: Failure | null;
   readonly failure: Failure | null;
   readonly totals: ManagerTotals;
+  /** The busiest spans, about once a second; empty otherwise. */
+  readonly loads: readonly SpanLoad[];
+}
+
+/** Rows of a span that were applied since they were told last. */
+export interface SpanLoad {
+  readonly span: string;
+  readonly rows: number;
 }
 
 /** Counters of a manager's life. */

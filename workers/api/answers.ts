@@ -43,6 +43,10 @@ export function shownChangefeed(
       'memory-quota': config.memoryQuota,
       'changefeed-error-stuck-duration': `${config.stuckAfterMs / 1_000}s`,
       filter: { rules: config.rules },
+      scheduler: {
+        'enable-table-across-nodes': config.splitAbove !== null,
+        ...(config.splitAbove === null ? {} : { 'write-key-threshold': config.splitAbove }),
+      },
       sink: { 'lane-count': config.laneCount },
     },
     warnings: status.warnings,

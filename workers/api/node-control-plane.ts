@@ -122,6 +122,7 @@ export class NodeControlPlane implements ControlPlane {
         untilCaughtUp: false,
         memoryQuota: config.memoryQuota,
         stuckAfterMs: config.stuckAfterMs,
+        splitAbove: config.splitAbove,
       },
     });
     return this.query(id);
@@ -134,7 +135,7 @@ export class NodeControlPlane implements ControlPlane {
     const { seal } = this.#parts;
     const { upstreamUri, sinkUri: sinkBefore, laneCount } = endpointsOf(before);
     const sinkUri = change.sinkUri === undefined ? sinkBefore : seal.seal(change.sinkUri);
-    const { rules, memoryQuota, stuckAfterMs } = change.config ?? before;
+    const { rules, memoryQuota, stuckAfterMs, splitAbove = null } = change.config ?? before;
     const next = { rules, laneCount: change.config?.laneCount ?? laneCount };
     const ends = { id, upstreamUri: seal.open(upstreamUri), sinkUri: seal.open(sinkUri) };
     const { warnings } = await this.#check({ ...ends, config: next }, before.startAt);
@@ -142,7 +143,7 @@ export class NodeControlPlane implements ControlPlane {
     await this.#ask({
       kind: 'UpdateChangefeed',
       warnings,
-      config: { ...before, endpoints, rules, memoryQuota, stuckAfterMs },
+      config: { ...before, endpoints, rules, memoryQuota, stuckAfterMs, splitAbove },
     });
     return this.query(id);
   };
@@ -273,14 +274,14 @@ interface Ends extends Pick<ChangefeedRequest, 'id' | 'upstreamUri' | 'sinkUri'>
 function shown(view: CoordinatorView): ChangefeedView {
   const { config, status, createdMs, maintainer } = view;
   const { upstreamUri, sinkUri, laneCount } = endpointsOf(config);
-  const { rules, memoryQuota, stuckAfterMs, startAt } = config;
+  const { rules, memoryQuota, stuckAfterMs, splitAbove = null, startAt } = config;
   return {
     id: config.id,
     upstreamUri: maskUri(upstreamUri),
     sinkUri: maskUri(sinkUri),
     start: startAt.kind === 'position' ? startAt.position.gtid : startAt.kind,
     createdMs,
-    config: { rules, memoryQuota, stuckAfterMs, laneCount },
+    config: { rules, memoryQuota, stuckAfterMs, laneCount, splitAbove },
     status,
     maintainer,
   };

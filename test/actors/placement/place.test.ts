@@ -1,7 +1,14 @@
 /** The schedulers of spec/01 §1.8, rule by rule. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { balance, drain, drainSlots, placeAbsent } from '#actors/placement/place.ts';
+import {
+  balance,
+  balanceGroups,
+  drain,
+  drainSlots,
+  placeAbsent,
+  spreadAbsent,
+} from '#actors/placement/place.ts';
 
 const loads = new Map([
   ['a', 3],
@@ -59,4 +66,31 @@ test('spec/01 §1.8 drain: everything leaves the target, which is never a destin
 
 test('spec/01 §1.8 drain: at least ten at once, or one in a hundred', () => {
   assert.deepEqual([0, 10, 1_000, 2_001].map(drainSlots), [10, 10, 10, 21]);
+});
+
+test('spec/01 §1.8 basic: what belongs together is spread first, then the load counts', () => {
+  const bounds = { nodes: ['a', 'b', 'c'], loads, slots: 9 };
+  const group = new Map([['c', 1]]);
+  assert.deepEqual(
+    spreadAbsent(['1', '2', '3'], bounds, group).map(({ node }) => node),
+    ['b', 'a', 'c'],
+  );
+  assert.deepEqual(spreadAbsent(['1'], { ...bounds, nodes: [] }, group), []);
+  assert.deepEqual(spreadAbsent(['1', '2'], { ...bounds, slots: 1 }, group).length, 1);
+});
+
+test('spec/01 §1.8 balance: groups are evened out first, then everything else, and groups stay as they are', () => {
+  const on = (node: string, ...ids: string[]): { id: string; node: string }[] =>
+    ids.map((id) => ({ id, node }));
+  const bounds = { nodes: ['a', 'b'], loads: new Map([['a', 5]]), slots: 9 };
+  assert.deepEqual(balanceGroups([on('a', 'p1', 'p2')], on('a', '1', '2', '3'), bounds), [
+    { id: 'p2', from: 'a', to: 'b' },
+  ]);
+  const even = { ...bounds, loads: new Map([...bounds.loads, ['b', 1]]) };
+  const group = [...on('a', 'p1'), ...on('b', 'p2')];
+  assert.deepEqual(balanceGroups([group], on('a', '1', '2', '3'), even), [
+    { id: '3', from: 'a', to: 'b' },
+    { id: '2', from: 'a', to: 'b' },
+  ]);
+  assert.deepEqual(balanceGroups([group], [], even), []);
 });
