@@ -57,3 +57,58 @@ test('the registry admission of spec/04 (E9, E10) and the tombstone rule E6 are 
   );
   assert.deepEqual(unnamed, []);
 });
+
+test('every row of the maintainer’s operator table (spec/01 §1.7), and each of its messages lost, repeated and late, is named by a test', () => {
+  const rows = [
+    'add: Create until Working',
+    'add: dest lost',
+    'add: task removed',
+    'add: Create lost',
+    'add: Working lost',
+    'add: Working twice',
+    'add: a late word',
+    'remove: Remove until Stopped',
+    'remove: node lost',
+    'remove: task removed',
+    'remove: Remove lost',
+    'remove: Stopped lost',
+    'remove: Stopped twice',
+    'remove: a late word',
+    'move: the origin stops, the dest begins',
+    'move: dest lost before the origin stopped',
+    'move: dest lost afterwards',
+    'move: origin lost',
+    'move: origin lost afterwards',
+    'move: task removed',
+    'move: Remove lost',
+    'move: Stopped lost',
+    'move: Stopped twice',
+    'move: Create lost',
+    'move: Working twice',
+    'move: a late Working',
+    'split: the origin stops',
+    'split: origin lost',
+    'split: origin lost while the slots are divided',
+    'split: task removed',
+    'split: Remove lost',
+    'split: Stopped twice and late',
+    'split: the downstream answers twice, and late',
+    'merge: all sources stop',
+    'merge: node lost',
+    'merge: node lost while the slots are joined',
+    'merge: task removed',
+    'merge: Remove lost',
+    'merge: Stopped twice and late',
+    'merge: the downstream cannot say, answers late, answers twice',
+  ].map((row) => `spec/01 1.7 ${row}`);
+  const unnamed = rows.filter((row) => !named.some((name) => name.startsWith(row)));
+  assert.deepEqual(unnamed, []);
+});
+
+test('the schedulers of spec/01 §1.8 are named by tests', () => {
+  const schedulers = ['basic', 'balance', 'balance split', 'drain'];
+  const unnamed = schedulers.filter(
+    (one) => !named.some((name) => name.startsWith(`spec/01 §1.8 ${one}:`)),
+  );
+  assert.deepEqual(unnamed, []);
+});
