@@ -41,16 +41,14 @@ import {
 type S = DispatcherManagerState;
 
 const heartbeatMs = 20;
-const heartbeat: Effect = {
-  kind: 'SetTimer',
-  key: 'heartbeat',
-  afterMs: heartbeatMs,
-  message: { kind: 'HeartbeatDue' },
-};
+/** The next heartbeat, in place of the one that would come. */
+function heartbeatIn(afterMs: number): Effect {
+  return { kind: 'SetTimer', key: 'heartbeat', afterMs, message: { kind: 'HeartbeatDue' } };
+}
 
 function init(props: DispatcherManagerProps, env: Env): Step<S> {
   const state = newState(props);
-  return [state, [...spawnSource(state, env), heartbeat]];
+  return [state, [...spawnSource(state, env), heartbeatIn(heartbeatMs)]];
 }
 
 function receive(state: S, message: DispatcherManagerInbox, env: Env): Step<S> {
@@ -100,7 +98,7 @@ function receive(state: S, message: DispatcherManagerInbox, env: Env): Step<S> {
     case 'HeartbeatDue':
       lookAtLoads(state, env.now());
       beat(state, effects);
-      effects.push(heartbeat);
+      effects.push(heartbeatIn(heartbeatMs));
       break;
     case 'DispatcherWatermark':
       takeWatermark(state, message, env);
@@ -157,8 +155,11 @@ function signal(state: S, signal: Signal, env: Env): Step<S> {
     case 'ChildRefused':
     case 'Terminated': {
       const id = signal.kind === 'Terminated' ? idOf(signal.ref.path) : signal.id;
-      if (id.startsWith('dispatcher:')) lost(state, spanOf(state, id), signal.exit, env, effects);
-      else sourceLost(state, id, signal.exit, effects);
+      if (id.startsWith('dispatcher:')) {
+        lost(state, spanOf(state, id), signal.exit, env, effects);
+        // Whoever moves the span waits for this word: its table stands still until then.
+        if (!isClosing(state)) effects.push(heartbeatIn(1));
+      } else sourceLost(state, id, signal.exit, effects);
       break;
     }
   }

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { failure } from '#src/base/failure.ts';
 import type { SpanReport } from '#src/protocol/maintainer.ts';
 import { refOf, told } from './cell-env.ts';
-import { Told, at, ddl, facts, lost } from './maintainer/told.ts';
+import { Told, at, base, ddl, facts, lost } from './maintainer/told.ts';
 
 test('it raises before it asks anybody, and stores the start before history flows', () => {
   const one = new Told();

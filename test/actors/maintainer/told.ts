@@ -36,7 +36,8 @@ const totals = {
   appliedMs: 1,
   sourceMs: 1,
 };
-const base = 3 * 2 ** 20;
+/** Tokens of its epoch are above this. */
+export const base = 3 * 2 ** 20;
 
 /** A maintainer under epoch 3 on node `a` that is told one message after another. */
 export class Told {
