@@ -160,17 +160,19 @@ function managerReported(state: S, message: ManagerReported, env: Env): readonly
   if (known !== undefined && life < known) return [];
   state.heardAtMs.set(node, env.now());
   takeDrain(state, node, message.drain);
+  const lost: Effect[] = [];
   if (message.isBootstrap) {
     state.managerLives.set(node, life);
     state.bootstrap = answered(state.bootstrap, node, message.reports);
     if (state.phase !== 'running') return gathered(state, env);
     // Only what another life of the manager was given is missing; an Add may be on its way to this one.
-    if (known !== undefined && life !== known) forgetMissing(state, node, message.reports);
+    if (known !== undefined && life !== known)
+      lost.push(...forgetMissing(state, node, message.reports));
   } else if (life !== known) state.bootstrap = askAgain(state.bootstrap, node);
   // Before every node has spoken nobody knows what is stale.
   if (state.phase !== 'running') return [];
   const effects = message.reports.flatMap((one) => reported(state, node, one, env));
-  return [...effects, ...place(state, env)];
+  return [...lost, ...effects, ...place(state, env)];
 }
 
 /** A drain outlives the coordinator that began it: the nodes know. */

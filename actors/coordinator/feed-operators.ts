@@ -99,6 +99,11 @@ export class FeedOperators {
     return ids.flatMap((id) => this.#step(id, { kind: 'node-lost', node }));
   }
 
+  /** What runs on a node for one changefeed is lost: its manager was started anew. */
+  lostOn(node: string, id: string): readonly FeedEnding[] {
+    return this.#step(id, { kind: 'node-lost', node });
+  }
+
   /** The changefeed is gone. */
   taskRemoved(id: string): void {
     this.#step(id, { kind: 'task-removed' });

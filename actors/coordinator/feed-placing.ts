@@ -11,7 +11,13 @@ import {
   type Feed,
 } from './coordinator-state.ts';
 import { reported, wordOf } from './feed-course.ts';
-import type { FeedOperator, FeedRequest, MaintainerWord, StopOperator } from './feed-operator.ts';
+import {
+  placementOf,
+  type FeedOperator,
+  type FeedRequest,
+  type MaintainerWord,
+  type StopOperator,
+} from './feed-operator.ts';
 import { ended, settle } from './feed-stopping.ts';
 import { isWriting, write } from './feed-writes.ts';
 import { standings } from './reports.ts';
@@ -141,8 +147,7 @@ function send(state: S, request: FeedRequest): readonly Effect[] {
   const feed = state.feeds.get(request.id);
   if (feed === undefined) return [];
   // What a manager that was started anew runs is asked first: it must not begin again under an epoch that was used.
-  const isAsked = state.bootstrap.nodes.get(request.node)?.answer === null;
-  if (request.kind === 'add' && isAsked) return [];
+  if (state.bootstrap.nodes.get(request.node)?.answer === null) return [];
   const { config } = feed.record;
   if (request.kind === 'remove') {
     const { id, epoch, cascade, removed } = request;
@@ -168,19 +173,24 @@ function isAlone(operator: FeedOperator | undefined): boolean {
   return operator === undefined || (operator.kind === 'stop' && operator.about === 'stale-owner');
 }
 
-/** What was placed on a node and is not among what it runs is absent: its manager was started anew. */
-export function forgetMissing(state: S, node: string, reports: readonly MaintainerReport[]): void {
+/**
+ * What a node ran under a manager that was started anew, and is not among what it runs now, is lost as with the node: tokens
+ * of its epoch are used, so whatever follows, a close too, has another.
+ */
+export function forgetMissing(
+  state: S,
+  node: string,
+  reports: readonly MaintainerReport[],
+): readonly Effect[] {
   const known = new Set(reports.map(({ id }) => id));
-  for (const feed of state.feeds.values()) {
+  const endings = [...state.feeds.values()].flatMap((feed) => {
+    if (known.has(feed.id)) return [];
     const operator = state.operators.get(feed.id);
-    const target = operator?.kind === 'move' ? operator.target : feed.placed?.node;
-    if (target !== node || known.has(feed.id)) continue;
-    // An Add may have reached the former manager: tokens of that epoch are used, another is needed.
-    const isAdding = operator?.phase === 'adding' || operator?.phase === 'add-target';
-    if (!isAlone(operator) && !isAdding) continue;
-    if (isAdding) state.operators.taskRemoved(feed.id);
-    becomeAbsent(feed);
-  }
+    if (feed.placed?.node === node && isAlone(operator)) becomeAbsent(feed);
+    const isThere = operator !== undefined && placementOf(operator).node === node;
+    return isThere ? state.operators.lostOn(node, feed.id) : [];
+  });
+  return endings.flatMap((ending) => ended(state, ending));
 }
 
 /** What the nodes run, at the beginning of a term (F11–F13). */

@@ -378,6 +378,18 @@ test('bootstrap: a manager that was started anew has lost what was placed there'
   assert.deepEqual(one.sends(), []);
 });
 
+test('bootstrap: a stop of what a manager started anew has lost goes on under another epoch (F2)', () => {
+  const one = withFeed();
+  one.passes(3_200, ['a']);
+  one.sends();
+  one.ask({ kind: 'PauseChangefeed', id: 'f' });
+  one.passes(400, ['a']);
+  assert.ok(!one.sends().some((line) => line.includes('Remove')), 'it is asked first');
+  one.boots('b', [], 2);
+  one.passes(100);
+  assert.deepEqual(one.sends(), ['a Remove f 4 cascade']);
+});
+
 test('bootstrap: a manager started anew that nobody has asked yet is asked', () => {
   const one = withFeed();
   one.reports('b', [], { incarnation: 2 });
