@@ -26,6 +26,7 @@ import type { CaptureSettings } from './settings.ts';
 import { deadlineAwaited, gateCountMax, threadCountMax } from './shared-memory.ts';
 import { ThreadHost, type AnyPort } from './thread-host.ts';
 import { watchThread } from './thread-watch.ts';
+import { guardExit } from './uncut.ts';
 import { Threads } from './threads.ts';
 import type { WatchdogStart } from './watchdog.ts';
 import { openFeedPort, type World } from './world.ts';
@@ -90,6 +91,7 @@ export class ActorSystem {
   readonly #losses: number[] = [];
   #watchdog: Worker | null = null;
   #unwatch: (() => void) | null = null;
+  #unguard: (() => void) | null = null;
   #stopped: (() => void) | null = null;
   #isClosing = false;
   /** Fences of which `onFence` was told. */
@@ -159,6 +161,10 @@ export class ActorSystem {
   async #boot(): Promise<void> {
     this.#peers = (await this.#options.openPeers?.(this.#peerLinks.events)) ?? null;
     if (this.#peers !== null) this.#peerLinks.use(this.#peers);
+    this.#unguard = guardExit(
+      this.gate,
+      threadsOf(this.#options.plan).length + this.workThreads.length,
+    );
     await this.#threads.start();
     this.#watchdog = this.#startWatchdog();
     this.#unwatch = watchThread(this.gate, () => void this.#obeyFence());
@@ -215,6 +221,7 @@ export class ActorSystem {
   /** Ends whatever runs, with no regard to order. */
   async #end(): Promise<void> {
     await this.#threads.close();
+    this.#unguard?.();
     await this.#host.close();
     await this.#peers?.close();
     this.#unwatch?.();

@@ -53,3 +53,35 @@ export function endUncut(gate: Gate, thread: number, withinMs: number, end: () =
   };
   look();
 }
+
+/** Milliseconds that the end of the process waits for uncut calls. */
+const exitWithinMs = 2_000;
+const guarded = new Map<Gate, number>();
+
+/**
+ * Makes an end of the process that nobody prepared (`process.exit`, an uncaught error) wait for the uncut calls of threads 1 to
+ * `threadCount`: it terminates them too, and would never be over. The answer takes it back.
+ */
+export function guardExit(gate: Gate, threadCount: number): () => void {
+  if (guarded.size === 0) process.on('exit', leaveUncut);
+  guarded.set(gate, threadCount);
+  return () => {
+    guarded.delete(gate);
+    if (guarded.size === 0) process.off('exit', leaveUncut);
+  };
+}
+
+function leaveUncut(): void {
+  const untilMs = performance.now() + exitWithinMs;
+  for (const [{ words }, threadCount] of guarded) {
+    for (let thread = 1; thread <= threadCount; thread++) {
+      Atomics.or(words.cuts, thread, ending);
+      for (;;) {
+        const seen = Atomics.load(words.cuts, thread);
+        const leftMs = untilMs - performance.now();
+        if ((seen & inside) === 0 || leftMs <= 0) break;
+        Atomics.wait(words.cuts, thread, seen, leftMs);
+      }
+    }
+  }
+}

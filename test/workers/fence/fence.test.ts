@@ -169,10 +169,18 @@ test('a thread that writes to the event store is ended between two calls, never 
   assert.deepEqual(await endOf('./append-main.ts'), [0, null]);
 });
 
+test('a process that exits while a thread writes to the event store ends', async () => {
+  for (const ms of [20, 24, 28, 32, 36, 40])
+    assert.deepEqual(await endOf('./exit-main.ts', `${ms}`), [7, null]);
+});
+
 /** Exit status and signal of a process of its own. */
-async function endOf(script: string): Promise<readonly unknown[]> {
-  const child = spawn(process.execPath, [new URL(script, import.meta.url).pathname], {
+async function endOf(script: string, ...args: readonly string[]): Promise<readonly unknown[]> {
+  const path = new URL(script, import.meta.url).pathname;
+  const child = spawn(process.execPath, [path, ...args], {
     stdio: ['ignore', 'inherit', 'inherit'],
+    timeout: 30_000,
+    killSignal: 'SIGABRT',
   });
   return await once(child, 'exit');
 }
