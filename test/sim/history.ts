@@ -21,10 +21,14 @@ export interface Item {
   readonly ddl: DdlEvent | null;
 }
 
-/** The place of the item with this commitTs. */
-export function positionAt(ts: number): Position {
-  return { ts, gtid: `0-1-${ts / tsStep}` };
+/** GTID of the item with this commitTs. */
+export function gtidAt(ts: number): string {
+  return `0-1-${ts / tsStep}`;
 }
+
+/** Every log file begins with this many bytes, and an item takes that many more. */
+const headBytes = 4;
+const itemBytes = 100;
 
 /** commitTs of neighbours differ by this, so that a place between them is visible as a mistake. */
 export const tsStep = 10;
@@ -46,13 +50,37 @@ export class History {
   purgedTs = 0;
   /** A tail that may have been copied is lost: only a failed state is right. */
   isTruncated = false;
+  /** How many items came before each log file, rising; the first begins with the history. */
+  readonly #files: number[] = [0];
+  /** A file is full with so many items. */
+  readonly #fileItemCount: number;
   #plan: WorkItem[];
   /** Row name → commitTs of each of its changes, rising. */
   readonly #changed = new Map<string, number[]>();
 
-  constructor(plan: readonly WorkItem[]) {
+  /** `fileItemCount`: the server goes on in another log file after so many items; positions in it begin again. */
+  constructor(plan: readonly WorkItem[], fileItemCount = Infinity) {
+    this.#fileItemCount = fileItemCount;
     this.#plan = [...plan];
     this.#build(0);
+  }
+
+  /** The place behind everything with commitTs ≤ `ts`. */
+  positionAt(ts: number): Position {
+    const count = Math.floor(ts / tsStep);
+    const at = this.fileAt(count);
+    const offset = headBytes + (count - this.#files[at]!) * itemBytes;
+    return { ts, gtid: gtidAt(ts), file: `log.${String(at + 1).padStart(6, '0')}`, offset };
+  }
+
+  /** Whether a file begins right behind what has commitTs ≤ `ts`. */
+  isFileStart(ts: number): boolean {
+    return this.#files.includes(Math.floor(ts / tsStep));
+  }
+
+  /** Which log file the server writes when it has committed `count` items, the first is 0. */
+  fileAt(count: number): number {
+    return this.#files.findLastIndex((before) => before <= count);
   }
 
   /** commitTs of the newest item committed at virtual time `nowMs`; 0 when there is none. */
@@ -113,12 +141,15 @@ export class History {
         rows: rows.map(([table, key]): readonly [number, number] => [table, (key + 1) % keyCount]),
       })),
     );
+    // It comes back with a new file, as servers do.
+    this.#files.splice(this.fileAt(index) + 1, Infinity, index);
     this.#build(index);
   }
 
   /** The log behind item `count` is lost, also what was read of it. */
   truncate(count: number): void {
     this.isTruncated = true;
+    this.#files.splice(this.fileAt(count) + 1);
     this.#plan.length = count;
     this.#build(count);
   }
@@ -140,12 +171,14 @@ export class History {
         return { span, key, from: changed.length - 1 };
       });
       this.items.push({ ts, atMs, changes, ddl: ddl ? ddlAt(ts, atMs) : null });
+      if (this.items.length - this.#files.at(-1)! >= this.#fileItemCount)
+        this.#files.push(this.items.length);
     }
   }
 }
 
 function ddlAt(ts: number, atMs: number): DdlEvent {
-  const { gtid } = positionAt(ts);
+  const gtid = gtidAt(ts);
   const sql = `ALTER TABLE t0 COMMENT 'at ${ts}'`;
   return { ts, gtid, commitMs: epochMs + atMs, schema: 'd', sql };
 }

@@ -28,7 +28,7 @@ export class Outside {
     this.world = world;
     const weather = portNames.map((name) => [name, new PortWeather(world, name)]);
     this.weather = Object.fromEntries(weather) as Record<PortName, PortWeather>;
-    const history = new History(workload);
+    const history = new History(workload, options.logFileItemCount);
     this.history = history;
     const { laneCount, tableCount, serverSecondMs: secondMs } = options;
     const { sink, upstream } = this.weather;

@@ -12,6 +12,8 @@ export interface SimOptions {
   readonly serverSecondMs: number;
   /** Tables of the upstream. */
   readonly tableCount: number;
+  /** Items of one log file of the upstream; absent: it has one only. */
+  readonly logFileItemCount?: number;
   /** Lanes of every span. */
   readonly laneCount: number;
   readonly memoryQuota: number;
@@ -64,6 +66,7 @@ export function caseOf(seed: number): SimCase {
     stopsAtEnd: dice.chance(0.3),
     safetyMs,
     serverSecondMs: Math.round(1_000 / dice.magnitude(100)),
+    logFileItemCount: new Dice(seed, 'log').between(2, 40),
   };
   const workload = drawWorkload(new Dice(seed, 'workload'), {
     itemCount: (isServer ? 40 : 10) + Math.round(dice.magnitude(150)),

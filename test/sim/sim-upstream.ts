@@ -1,9 +1,10 @@
 /** The upstream port over a {@link History}: random chunks, cut transactions, lost connections, heartbeats when idle. */
+import { assert } from '#src/base/assert.ts';
 import { failed, failure, ok, type Failure, type Outcome } from '#src/base/failure.ts';
 import { BlockWriter, type BlockInfo } from '#src/model/block.ts';
 import type { DdlEvent, Position } from '#src/model/position.ts';
 import type { UpstreamAnswer, UpstreamChunk, UpstreamRequest } from '#src/ports/upstream.ts';
-import { epochMs, positionAt, tsStep, type History, type Item } from './history.ts';
+import { epochMs, gtidAt, tsStep, type History, type Item } from './history.ts';
 import { rowsEventOf } from './row-events.ts';
 import type { LivingPort, PortWeather } from './sim-port.ts';
 import { bigRowCount } from './workload.ts';
@@ -70,6 +71,7 @@ export class SimUpstream {
     const open = (position: Position): Outcome<UpstreamAnswer> => {
       const trouble = this.#troubleAt(position.ts);
       if (trouble !== null) return failed(trouble);
+      this.#assertPlace(position);
       leave();
       stream = new Stream(this.history, position.ts);
       this.#streams.add(stream);
@@ -126,10 +128,22 @@ export class SimUpstream {
     return true;
   }
 
+  /** Who asks for a place by its commitTs tells the file and offset that belong to it, if any: files begin again, time does not. */
+  #assertPlace({ ts, file, offset }: Position): void {
+    if (file === undefined || this.history.isTruncated) return;
+    const known = this.history.positionAt(ts);
+    const isKnown = file === known.file && offset === known.offset;
+    // A crash begins another file behind the same transaction.
+    const isBefore = this.history.isFileStart(ts);
+    assert(isKnown || isBefore, `${ts} is not at ${file}:${offset} (DESIGN §8)`);
+    if (this.history.fileAt(Math.floor(ts / tsStep)) > 0)
+      this.#world.mark('stream in a later log file');
+  }
+
   #check(request: Extract<UpstreamRequest, { kind: 'Check' }>): Outcome<UpstreamAnswer> {
     const { startAt } = request;
-    const newest = positionAt(this.history.newestTs(this.#world.now));
-    const oldest = positionAt(this.history.purgedTs);
+    const newest = this.history.positionAt(this.history.newestTs(this.#world.now));
+    const oldest = this.history.positionAt(this.history.purgedTs);
     const start =
       startAt.kind === 'position' ? startAt.position : startAt.kind === 'now' ? newest : oldest;
     const trouble = this.#troubleAt(start.ts);
@@ -171,6 +185,7 @@ export class SimUpstream {
     const chunk: Chunk = { blocks: [], ddl: null };
     const itemCountMax = 1 + dice.pick(this.#itemCountMax);
     const count = history.countAt(this.#world.now);
+    const fileBefore = history.fileAt(stream.index);
     let transactionCount = 0;
     let rowsFollow = false;
     for (let i = 0; i < itemCountMax && stream.index < count; i++) {
@@ -190,11 +205,12 @@ export class SimUpstream {
     for (const writer of stream.writers.values()) flush(writer, chunk);
     if (transactionCount === 0 && chunk.blocks.length === 0 && chunk.ddl === null)
       this.#world.mark('upstream heartbeat');
+    if (history.fileAt(stream.index) > fileBefore) this.#world.mark('log rotated');
     history.readTs = Math.max(history.readTs, stream.resolvedTs);
     return {
       kind: 'Chunk',
       blocks: chunk.blocks,
-      resolved: positionAt(stream.resolvedTs),
+      resolved: history.positionAt(stream.resolvedTs),
       commitMs: epochMs + (history.items[stream.index - 1]?.atMs ?? 0),
       ...(chunk.ddl === null ? {} : { ddl: chunk.ddl }),
       ...(rowsFollow ? { rowsFollow } : {}),
@@ -213,7 +229,7 @@ export class SimUpstream {
       const change = item.changes[at]!;
       const writer = stream.writer(change.span);
       if (!item.changes.slice(0, at).some((other) => other.span === change.span))
-        writer.begin(item.ts, epochMs + item.atMs, positionAt(item.ts).gtid);
+        writer.begin(item.ts, epochMs + item.atMs, gtidAt(item.ts));
       const { map, type, body } = rowsEventOf(change);
       writer.rows(change.span, map, type, body);
       if (isBig && dice.chance(0.2)) flush(writer, chunk);
