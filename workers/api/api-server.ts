@@ -7,7 +7,6 @@ import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest }
 import { fail, failure, FailureError, type Failure } from '#src/base/failure.ts';
 import type { Secret } from '#src/base/secret.ts';
 import { addressText, isLoopback, parseAddress } from '#src/config/address.ts';
-import { parseChangefeedConfig } from '#src/config/changefeed-file.ts';
 import type { TableName } from '#src/model/span.ts';
 import type { Log } from '#src/ports/log.ts';
 import { verifyTables } from '../preflight.ts';
@@ -21,6 +20,7 @@ import {
 import { failureOf, statusOf } from './api-error.ts';
 import type { ControlPlane } from './control-plane.ts';
 import type { Metrics } from './metrics.ts';
+import { configOf } from './replica-config.ts';
 import { schemas } from './schemas.ts';
 
 /** What the API is made of. */
@@ -294,22 +294,6 @@ async function endDrain(plane: ControlPlane, captureId: string): Promise<void> {
   const known = (await plane.captures()).find(({ id }) => id === captureId);
   if (known === undefined) fail('CAPTURE_UNKNOWN', `there is no capture ${captureId}`);
   if (known.state === 'draining') await plane.drain(null);
-}
-
-function configOf(value: unknown): ReturnType<typeof parseChangefeedConfig> {
-  return parseChangefeedConfig(withDashes(value, 0), 'replica_config');
-}
-
-/** TiCDC's JSON writes keys with underscores, its files with dashes; both are taken. */
-function withDashes(value: unknown, depth: number): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value) || depth > 4)
-    return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, inner]) => [
-      key.replaceAll('_', '-'),
-      withDashes(inner, depth + 1),
-    ]),
-  );
 }
 
 async function addresses(plane: ControlPlane): Promise<(captureId: string) => string> {
