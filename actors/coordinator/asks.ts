@@ -92,6 +92,7 @@ function perform(state: S, request: CoordinatorRequest, asker: Asker, env: Env):
       state.drainSentAtMs = -Infinity;
       return yes(asker, { kind: 'Done' });
     case 'ResignCoordinator':
+      if (request.node !== state.props.self) return yes(asker, { kind: 'Done' });
       return [
         ...yes(asker, { kind: 'Done' }),
         callStore(resign(state.props.ownership), 'resign'),

@@ -196,7 +196,7 @@ function coordinationAnswered(
 ): Step<S> {
   if (tag !== 'campaign') return [state, []];
   if (!outcome.ok || outcome.value.kind !== 'Transacted')
-    return [state, [campaignAfter(campaignEveryMs)]];
+    return [state, [...askAgain(state), campaignAfter(campaignEveryMs)]];
   const ownership = ownershipAfter(outcome.value);
   if (state.led !== null) return looked(state, ownership);
   // Ours, but not by this campaign: somebody has led under it before, and no two coordinators share a term.
@@ -214,10 +214,7 @@ function campaigned(state: S, ownership: Ownership | null, env: Env): Step<S> {
   const { view, props } = state;
   const next: S = { ...state, ownership };
   if (ownership === null || !isHeldBy(state, ownership)) {
-    // Another term may have lost what was asked of the one before.
-    const isNews = ownership?.revision !== state.ownership?.revision;
-    const told = isNews ? toLeader(next) : [];
-    return [next, [...told, campaignAfter(campaignEveryMs)]];
+    return [next, [...toLeader(next), campaignAfter(campaignEveryMs)]];
   }
   const coordinatorProps: CoordinatorProps = {
     clusterId: props.clusterId,
@@ -283,7 +280,15 @@ function asked(state: S, ask: Ask): Step<S> {
   return [next, [due, ...forward(next, [ask])]];
 }
 
-/** Asks that came while nobody was known to lead. The coordinator answers each number once. */
+/** Another node's coordinator is asked again what is open; the one of this node hears everything. */
+function askAgain(state: S): readonly Effect[] {
+  return state.led === null ? toLeader(state) : [];
+}
+
+/**
+ * Asks that are open: nobody was known to lead when they came, whoever leads has not begun, or a link has lost them. The
+ * coordinator does each number once.
+ */
 function toLeader(state: S): readonly Effect[] {
   return forward(state, [...state.asks.values()]);
 }

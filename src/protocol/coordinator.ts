@@ -99,8 +99,8 @@ export type CoordinatorRequest =
   | { readonly kind: 'ListCaptures' }
   /** Empties a node: nothing is placed there until it leaves, or the drain ends with `node` null. */
   | { readonly kind: 'DrainCapture'; readonly node: string | null }
-  /** The coordinator steps down; another is elected. */
-  | { readonly kind: 'ResignCoordinator' };
+  /** The coordinator on `node` steps down; another is elected. Another coordinator stays, for it is done. */
+  | { readonly kind: 'ResignCoordinator'; readonly node: string };
 
 /** Milliseconds within which an ask is answered, one way or another: what moves rows about takes longer than a word. */
 export function patienceMsOf({ kind }: CoordinatorRequest): number {

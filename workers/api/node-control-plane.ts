@@ -203,7 +203,9 @@ export class NodeControlPlane implements ControlPlane {
   };
 
   readonly resign = async (): Promise<void> => {
-    await this.#ask({ kind: 'ResignCoordinator' });
+    const node = this.coordinator();
+    if (node === null) fail('COORDINATOR_ABSENT', 'no coordinator is known', { retry: 'Again' });
+    await this.#ask({ kind: 'ResignCoordinator', node });
   };
 
   readonly inspect = async (): Promise<readonly Inspection[]> => {

@@ -218,8 +218,20 @@ test('asks go to whoever leads; those that came before go when somebody is known
   assert.deepEqual(one.asks(1), []);
   one.sees('l1');
   assert.deepEqual(one.campaigned(owned('b', 'l9', 7)), ['b Ask', 'later']);
-  assert.deepEqual(one.campaigned(owned('b', 'l9', 7)), ['later']);
   assert.deepEqual(one.asks(2), ['b Ask']);
+});
+
+test('asks that are open are asked again at each look: the coordinator may not have begun, links may lose', () => {
+  const one = new Told();
+  one.sees('l1');
+  one.campaigned(owned('b', 'l9', 7));
+  one.asks(1);
+  one.asks(2);
+  assert.deepEqual(one.campaigned(owned('b', 'l9', 7)), ['b Ask', 'b Ask', 'later']);
+  one.tell({ kind: 'Answered', requestId: 1, outcome: ok({ kind: 'Done' }) });
+  assert.deepEqual(one.campaigned(unreachable), ['b Ask', 'later']);
+  one.tell({ kind: 'AskDue', requestId: 2 });
+  assert.deepEqual(one.campaigned(owned('b', 'l9', 7)), ['later']);
 });
 
 test('asks that are open are asked again when the term changes, also of the same node', () => {

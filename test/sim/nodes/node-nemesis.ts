@@ -114,7 +114,7 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
     case 'remove-feed':
       return ask(cluster, { kind: 'RemoveChangefeed', id: feedId });
     case 'resign':
-      return ask(cluster, { kind: 'ResignCoordinator' });
+      return ask(cluster, { kind: 'ResignCoordinator', node: cluster.leader?.id ?? '' });
     default:
       return unreachable(fault);
   }
