@@ -43,7 +43,7 @@ import {
 import { reported } from './feed-course.ts';
 import { forgetMissing, nodesLost, place, takeStandings } from './feed-placing.ts';
 import { afterWrite } from './after-write.ts';
-import { takeStatusAnswer, takeStored } from './feed-status.ts';
+import { saveStatus, takeStatusAnswer, takeStored } from './feed-status.ts';
 import {
   answerWrite,
   dropWrites,
@@ -111,6 +111,7 @@ function effectsOf(state: S, message: CoordinatorInbox, env: Env): readonly Effe
         ...bootstrapOn(state, env),
         ...place(state, env),
         ...tableAsksOn(state, env),
+        ...saveOn(state, env),
         ...tellChanged(state),
         tick,
       ];
@@ -119,6 +120,12 @@ function effectsOf(state: S, message: CoordinatorInbox, env: Env): readonly Effe
     default:
       return unreachable(message);
   }
+}
+
+/** Checkpoints that came too soon after the one stored last. */
+function saveOn(state: S, env: Env): readonly Effect[] {
+  if (state.phase !== 'running') return [];
+  return [...state.feeds.values()].flatMap((feed) => saveStatus(state, feed, env));
 }
 
 /** Whatever changed a changefeed's state, it is told. */

@@ -91,7 +91,7 @@ function takeStatus(state: S, feed: Feed, one: MaintainerReport, env: Env): read
     const isIdle = one.status.state === 'normal' && checkpoint.ts === resolvedTs;
     feed.health = reached(feed.health, checkpoint.ts, isIdle, env.now());
   }
-  const effects: Effect[] = [...saveStatus(state, feed, env)];
+  const effects: Effect[] = [...saveStatus(state, feed, env, !one.isWorking)];
   // Nobody's intent is touched: only a warning ends, and a first bootstrap is noted.
   const isWell = feed.health.failureCount === 0 && one.status.state === 'normal';
   const isOver = isWell && feed.record.state === 'warning';

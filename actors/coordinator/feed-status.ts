@@ -11,9 +11,14 @@ import { callStore, type CoordinatorState, type Feed } from './coordinator-state
 const saveEveryMs = 1_000;
 
 /** Saves the checkpoint of a changefeed, monotonically, when it is due; never beside a record of another life. */
-export function saveStatus(state: CoordinatorState, feed: Feed, env: Env): readonly Effect[] {
+export function saveStatus(
+  state: CoordinatorState,
+  feed: Feed,
+  env: Env,
+  isLast = false,
+): readonly Effect[] {
   const { checkpoint } = feed.status;
-  const isDue = env.now() - feed.savedAtMs >= saveEveryMs && !feed.isSaving;
+  const isDue = (isLast || env.now() - feed.savedAtMs >= saveEveryMs) && !feed.isSaving;
   if (!isDue || checkpoint === null || checkpoint.ts <= feed.savedTs) return [];
   feed.isSaving = true;
   feed.savedAtMs = env.now();

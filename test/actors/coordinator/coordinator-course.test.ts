@@ -493,3 +493,22 @@ test('"never bootstrapped" is stored until the maintainer under the current epoc
   one.reports('a', [reportOf('f', 1)]);
   assert.equal(one.record('f')?.isNew, false);
 });
+
+test('the last checkpoint of a changefeed that stops is stored at once, and what came too soon after another a little later', () => {
+  const one = ToldCoordinator.running(['a'], [recordOf('f', { epoch: 3 })]);
+  one.boots('a', [reportOf('f', 3)]);
+  one.passes(2_000);
+  one.reports('a', [
+    reportOf('f', one.record('f')!.epoch, { status: { checkpoint: positionAt(5) } }),
+  ]);
+  const { epoch } = one.record('f')!;
+  assert.equal(one.savedTs('f'), 5);
+  one.reports('a', [reportOf('f', epoch, { status: { checkpoint: positionAt(6) } })]);
+  assert.equal(one.savedTs('f'), 5);
+  one.passes(1_200);
+  assert.equal(one.savedTs('f'), 6);
+  one.ask({ kind: 'PauseChangefeed', id: 'f' });
+  const status = { state: 'stopped', checkpoint: positionAt(7) } as const;
+  one.reports('a', [reportOf('f', epoch, { isWorking: false, status })]);
+  assert.equal(one.savedTs('f'), 7);
+});
