@@ -312,6 +312,8 @@ export class ActorSystem {
         await this.#threads.ask((control) => control.openFeed(feed), feedWithinMs);
       },
       close: async (id: string) => {
+        // Everything closes; what is left belongs to whoever starts next on this directory.
+        if (this.#isClosing) return;
         await this.#host.closeFeed(id);
         await this.#threads.ask((control) => control.closeFeed(id), feedWithinMs);
         await this.#options.world.feedClosed?.(this.#options.settings, id);

@@ -1,8 +1,10 @@
 /** Which adapter stands behind which port, by URI scheme. The only file where the process meets its adapters. */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { fail, FailureError } from '#src/base/failure.ts';
+import { fail, FailureError, messageOf } from '#src/base/failure.ts';
 import { readEndpoint } from '#src/adapters/mysql-sink/endpoint.ts';
 import { parseUpstreamUri } from '#src/adapters/mysql-upstream/upstream-uri.ts';
 import { parseSqliteUri } from '#src/adapters/sqlite-sink/sqlite-uri.ts';
@@ -203,11 +205,7 @@ export function openPortOfFeed(
     case 'sink':
       return openSink(own, gate.of(life), log) as AnyPort;
     case 'event-store':
-      return openEventStore(feedEventsOf(settings, feed.id), {
-        settings,
-        gate,
-        log,
-      });
+      return openEventStore(newFeedEvents(settings, feed.id, log), { settings, gate, log });
     default:
       throw new Error(`changefeeds have no port ${name} of their own`);
   }
@@ -222,6 +220,23 @@ function openEndpoints(
   const seal = new UriSeal(server.secretKey);
   const { upstreamUri, sinkUri, laneCount } = endpoints;
   return { upstreamUri: seal.open(upstreamUri), sinkUri: seal.open(sinkUri), laneCount };
+}
+
+/**
+ * A directory of its own for each opening: a store knows only what it has itself stored, so it must find nothing. What an
+ * earlier life has left goes, also while that one is still closing it.
+ */
+function newFeedEvents(settings: CaptureSettings, id: string, log: Log): string {
+  const home = feedEventsOf(settings, id);
+  const own = randomUUID();
+  mkdirSync(join(home, own), { recursive: true });
+  for (const other of readdirSync(home)) {
+    if (other === own) continue;
+    rm(join(home, other), { recursive: true, force: true }).catch((error: unknown) =>
+      log('warn', 'feed-events-left', { path: join(home, other), message: messageOf(error) }),
+    );
+  }
+  return join(home, own);
 }
 
 /** Removes the event store of a changefeed whose ports are closed; the next one begins empty anyway. */

@@ -76,7 +76,7 @@ test(
       rules: ['bank.*'],
     });
     const running = await node.until('f-1', (body) => Number(body['transactions']) > 20);
-    assert.equal(running['state'], 'normal');
+    assert.equal(running['state'], 'normal', JSON.stringify(running));
     assert.equal(running['maintainer_capture_id'], 'node-1');
     const tables = (await node.call('GET', `${base}/f-1/tables`)).body;
     assert.equal(tables['total'], 1);
@@ -191,7 +191,7 @@ test(
   async (t) => {
     const node = await start(t);
     await create(node, 'f');
-    await node.until('f', ({ table_count: count }) => Number(count) > 0);
+    await node.until('f', ({ task_status: placed }) => (placed as unknown[]).length > 0);
     const cases: readonly (readonly [
       method: string,
       path: string,
@@ -323,7 +323,7 @@ test(
   async (t) => {
     const node = await start(t);
     await create(node, 'f');
-    await node.until('f', ({ table_count: count }) => Number(count) > 0);
+    await node.until('f', ({ task_status: placed }) => (placed as unknown[]).length > 0);
     const done = { status: 200, body: {} };
     const target_node_id = 'node-1';
     const move = { table: 'bank.account_0', target_node_id };
