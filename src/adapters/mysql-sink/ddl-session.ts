@@ -92,6 +92,16 @@ export class DdlSession {
    * one of ours again after it. A lost connection rejects: the outcome is unknown.
    */
   async run(ddl: DdlEvent, sql: string): Promise<ServerError | null> {
+    try {
+      return await this.#run(ddl, sql);
+    } catch (error) {
+      // Half way it is set up for this statement alone: nobody may go on with it.
+      this.session.destroy();
+      throw error;
+    }
+  }
+
+  async #run(ddl: DdlEvent, sql: string): Promise<ServerError | null> {
     await this.#setContext(ddl);
     const { connection } = this.session;
     // A logged event holds one statement; what looks like a second one must not run.
