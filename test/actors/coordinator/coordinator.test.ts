@@ -260,6 +260,30 @@ test('F10, FENCE §1.11: a saved checkpoint never falls, also when another has s
   assert.equal(one.savedTs('f'), 95);
 });
 
+test('F10: the last checkpoint of what has ended is saved, though nobody speaks any more', () => {
+  const one = withFeed();
+  one.passes(1_000);
+  one.reports('a', [reportOf('f', 3, { status: { checkpoint: positionAt(10) } })]);
+  one.reports('a', [reportOf('f', 3, { status: { checkpoint: positionAt(15) } })]);
+  assert.equal(one.savedTs('f'), 10);
+  // Before the state that says so, or, while another save is under way, after it.
+  one.isHeld = true;
+  one.reports('a', [lastWord('f', 3, { state: 'finished', checkpoint: positionAt(20) })]);
+  one.answerOne();
+  assert.deepEqual([one.record('f')?.state, one.savedTs('f')], ['normal', 20]);
+  one.releases();
+  assert.equal(one.record('f')?.state, 'finished');
+  const two = withFeed();
+  two.passes(1_000);
+  two.isHeld = true;
+  two.reports('a', [reportOf('f', 3, { status: { checkpoint: positionAt(10) } })]);
+  two.reports('a', [lastWord('f', 3, { state: 'finished', checkpoint: positionAt(20) })]);
+  two.releases();
+  assert.equal(two.savedTs('f'), 10);
+  two.passes(1_100, []);
+  assert.equal(two.savedTs('f'), 20);
+});
+
 test('FENCE §1.11: a checkpoint that is saved late leaves nothing behind a removal', () => {
   const one = withFeed();
   one.passes(1_000);
