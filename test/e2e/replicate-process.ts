@@ -54,10 +54,14 @@ export class ReplicateProcess {
     return readText(this.#logFile).slice(this.#logStart);
   }
 
-  /** Waits for the first status line, at most `limitMs`; then its changefeed has a maintainer. */
+  /** Waits for the first word of its changefeed's maintainer, at most `limitMs`; before it, status lines say `starting`. */
   async speaks(limitMs: number): Promise<void> {
     const deadline = performance.now() + limitMs;
-    while (this.running && !this.log.includes('"stage"') && performance.now() < deadline) {
+    while (
+      this.running &&
+      !/"stage":"(?!starting")/.test(this.log) &&
+      performance.now() < deadline
+    ) {
       await sleep(5);
     }
   }

@@ -65,7 +65,7 @@ export class Proxy {
 
   /** Resets all connections; new ones are accepted. */
   reset(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) resetSocket(socket);
   }
 
   /** Ends all connections and the proxy. */
@@ -111,4 +111,10 @@ export class Proxy {
       if (fault.kind === 'cut' && passed >= fault.byteCount) client.end(end);
     });
   }
+}
+
+/** A socket whose end is already on its way is not reset: Node would never let go of it, nor of the process. */
+function resetSocket(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy();
+  else socket.resetAndDestroy();
 }

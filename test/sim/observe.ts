@@ -41,7 +41,7 @@ export function observed(
   return Object.fromEntries(
     Object.entries(roles).map(([name, role]) => [
       name,
-      { ...role, behaviour: observedBehaviour(world, name, role.behaviour, place, watch) },
+      { ...role, behaviour: observedBehaviour(world, name, role, place, watch) },
     ]),
   );
 }
@@ -49,7 +49,7 @@ export function observed(
 function observedBehaviour(
   world: World,
   role: string,
-  behaviour: Role['behaviour'],
+  { behaviour, guards }: Role,
   place: ObservedPlace,
   watch: StepWatch = () => {},
 ): Role['behaviour'] {
@@ -82,6 +82,9 @@ function observedBehaviour(
     receive: (state, message, env) => {
       if (place.isFenced(env.self))
         world.violate(`${env.self.path} got ${message.kind} after its fence (I-25)`);
+      const guard = guards.get(message.kind);
+      if ('ofNoEpoch' in message && guard !== 'open' && guard !== 'stream')
+        world.violate(`${env.self.path} took ${message.kind} of epoch 0 (I-19)`);
       note(env.self.path, message.kind, env.self.incarnation);
       const isNear = env.from.thread === env.self.thread && env.from.path !== env.self.path;
       const step = behaviour.receive(state, isNear ? copyOf(message) : message, env);

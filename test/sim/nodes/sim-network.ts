@@ -138,7 +138,8 @@ export class SimNetwork {
   }
 
   /**
-   * One of the words heard so far is heard again where it was: with epoch 0, as a version without epochs would say it; or
+   * One of the words heard so far is heard again where it was: with epoch 0, as a version without epochs would say it, and
+   * marked, so that whoever takes it is seen; or
    * as it was, if it is of a maintainerEpoch below `epoch` (a coordinator's carry terms and stay out of this).
    */
   sayAgain(as: 'zero' | 'past', pick: number, epoch: number): void {
@@ -151,7 +152,8 @@ export class SimNetwork {
     if (word === undefined) return;
     this.#world.mark(`old word ${as}`);
     const { envelope } = word;
-    this.#nodes.get(word.to)?.arrive(as === 'zero' ? { ...envelope, epoch: 0 } : envelope);
+    const message = { ...envelope.message, ofNoEpoch: true };
+    this.#nodes.get(word.to)?.arrive(as === 'zero' ? { ...envelope, epoch: 0, message } : envelope);
   }
 
   /** No cuts, no delays from here on. */
