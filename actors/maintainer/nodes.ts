@@ -248,7 +248,9 @@ function spanReported(state: S, node: NodeState, report: SpanReport, env: Env): 
   const ts = checkpointTs ?? 0;
   const count = known === undefined || ts > known.ts ? 1 : known.count + 1;
   // A node that may not write any more says nothing of the feed: its spans go elsewhere.
-  const isFinal = failure.retry === 'Never' && failure.scope !== 'Node';
+  // And one of an earlier epoch, taken on before it had raised its slot, is fenced by what we raised: it gets a new token.
+  const isOfPast = failure.code === 'SINK_FENCED' && token < state.props.epoch * tokenAssignments;
+  const isFinal = failure.retry === 'Never' && failure.scope !== 'Node' && !isOfPast;
   if (isFinal || count > lossCountMax) return becomeClosing(state, 'failed', failure);
   const afterMs = Math.min(5_000, 50 * 2 ** count);
   state.losses.set(span, { count, ts, token, notBeforeMs: env.now() + afterMs });

@@ -147,6 +147,18 @@ test('a dispatcher that was replaced is fenced, as it must: that is no failure o
   assert.equal(one.state.phase.at, 'ended');
 });
 
+test('a dispatcher of an earlier epoch that is fenced by this one is given a new token', () => {
+  const one = Told.running();
+  const fenced = failure('SINK_FENCED', 'a newer owner raised the token');
+  const adopted = one.state.props.epoch * 2 ** 20 - 7;
+  one.state.table.adopt('s', 'a', adopted, 10);
+  one.says('a', 's', 'stopped', 10, fenced);
+  assert.equal(one.state.phase.at, 'running');
+  one.nowMs = 6_000;
+  one.tick();
+  assert.ok(one.state.table.get('s')!.token > one.state.props.epoch * 2 ** 20);
+});
+
 test('spec/03 3c: a node that may not write any more fails no feed: its spans go elsewhere', () => {
   const one = Told.running({ nodes: ['a', 'b'] });
   const fenced = failure('SINK_FENCED', 'this node may not write any more', { scope: 'Node' });
