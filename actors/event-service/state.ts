@@ -87,9 +87,11 @@ export function newState(props: EventServiceProps): EventServiceState {
 /** Forgets everything it held and begins at the message's position. */
 export function beginStream(state: EventServiceState, message: OpenStream): void {
   state.quota = message.memoryQuota;
-  state.generation++;
-  state.streams.clear();
-  state.parts.clear();
+  // Before the first there can be nothing but subscriptions, which came by another link and sooner: they hold.
+  if (state.generation++ > 0) {
+    state.streams.clear();
+    state.parts.clear();
+  }
   state.waiting.clear();
   state.open.clear();
   state.resolved = message.position;

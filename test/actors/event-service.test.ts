@@ -29,7 +29,7 @@ class Service {
   state: EventServiceState;
   effects: readonly Effect[] = [];
 
-  constructor(memoryQuota = 1 << 20) {
+  constructor(memoryQuota = 1 << 20, isOpen = true) {
     const props = {
       changefeed: 'f',
       logPuller: refOf('puller'),
@@ -37,6 +37,10 @@ class Service {
       storeBytesMax: 1000,
     };
     [this.state] = eventService.init(props, envOf());
+    if (isOpen) this.open(memoryQuota);
+  }
+
+  open(memoryQuota: number): void {
     this.tell({ kind: 'OpenStream', position: resolvedAt(0), memoryQuota }, 'manager');
   }
 
@@ -118,6 +122,16 @@ test('new spans are announced before the history that covers them, and the next 
     'manager ResolvedAdvanced',
     'puller ChunkTaken',
   ]);
+});
+
+test('a subscriber that comes before the stream is opened, by another link, is served', () => {
+  const service = new Service(1 << 20, false);
+  service.subscribe('a');
+  service.open(1 << 20);
+  service.chunk(10, [block(10)]);
+  assert.deepEqual(service.sent, [10]);
+  service.tick();
+  assert.deepEqual(service.resolved, [10]);
 });
 
 test('a subscriber gets what is complete, and Resolved behind it', () => {
