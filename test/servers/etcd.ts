@@ -82,8 +82,9 @@ export class EtcdServer {
 
   /** Sends a signal; a deadly one is waited for. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    if (signal === 'SIGSTOP') return this.#process?.freeze();
     this.#process?.signal(signal);
-    if (signal === 'SIGSTOP' || signal === 'SIGCONT') return;
+    if (signal === 'SIGCONT') return;
     await this.#process?.ended(30_000);
     this.#process = null;
   }

@@ -54,6 +54,19 @@ export function isAlive(pid: number): boolean {
   }
 }
 
+/** True when the system's own table says so of each thread: `T` after the name, which may hold anything. */
+function everyThreadStands(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+      return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T');
+    });
+  } catch {
+    // A thread that ended between the two reads.
+    return false;
+  }
+}
+
 /** Removes `directory` now. */
 export function releaseDirectory(directory: string): void {
   rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
@@ -121,6 +134,18 @@ export class ServerProcess {
   /** Sends a signal; nothing happens when the process has ended. */
   signal(signal: NodeJS.Signals): void {
     if (this.#running) this.#child.kill(signal);
+  }
+
+  /**
+   * Stops the process as SIGSTOP does and waits until each of its threads stands: the signal alone
+   * returns while, on a busy machine, one of them still answers.
+   */
+  async freeze(): Promise<void> {
+    this.signal('SIGSTOP');
+    for (let tries = 1; this.#running && !everyThreadStands(this.pid); tries++) {
+      if (tries > 2_000) throw new Error(`process ${this.pid} does not stop`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
   }
 
   /** Waits until the process has ended, at most `limitMs`; then it is killed. */

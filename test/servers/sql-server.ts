@@ -137,8 +137,9 @@ export class SqlServer {
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     const running = this.#process;
     if (running === null) return;
+    if (signal === 'SIGSTOP') return running.freeze();
     running.signal(signal);
-    if (signal === 'SIGSTOP' || signal === 'SIGCONT') return;
+    if (signal === 'SIGCONT') return;
     await running.ended(60_000);
     this.#process = null;
     await this.#dropConnections();

@@ -98,8 +98,9 @@ export class ServerMember {
   /** Sends a signal; a deadly one is waited for. */
   async signal(signal: NodeJS.Signals): Promise<void> {
     const process = must(this.#process, 'a process');
+    if (signal === 'SIGSTOP') return process.freeze();
     process.signal(signal);
-    if (signal !== 'SIGSTOP' && signal !== 'SIGCONT') await process.ended(30_000);
+    if (signal !== 'SIGCONT') await process.ended(30_000);
   }
 
   /** Everything its processes have logged. */

@@ -163,7 +163,7 @@ for (const { make, start, skip } of makes) {
         const next = open({ owner: 'node-b' });
         await want('Opened', next.call({ kind: 'Open', changefeed }));
         const before = await count();
-        process.kill(server.pid, 'SIGSTOP');
+        await server.kill('SIGSTOP');
         const cut = old.call(
           apply({
             token: round * 10,
@@ -174,7 +174,7 @@ for (const { make, start, skip } of makes) {
         );
         await sleep(20);
         await old.close();
-        process.kill(server.pid, 'SIGCONT');
+        await server.kill('SIGCONT');
         assert.equal(await wantFailure(cut), 'INTERNAL_STOPPED');
         const [lane] = (await raise(next, round * 10 + 1)).lanes;
         const counted = await count();
