@@ -2,6 +2,7 @@
 import type { Failure } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import { epochOf } from '#src/model/token.ts';
 import type { MaintainerReport } from '#src/protocol/coordinator.ts';
 import {
   becomeAbsent,
@@ -20,7 +21,6 @@ import { isWriting, write } from './feed-writes.ts';
 
 type S = CoordinatorState;
 
-const tokenAssignments = 2 ** 20;
 /** A node that may not write just now gets no changefeed back within this time. */
 const fencedAgainMs = 1_000;
 
@@ -144,7 +144,7 @@ function failed(
   const isBehind = failure.code === 'SINK_FENCED' && feed.health.progressTs < 0;
   if (isBehind && typeof token === 'number') {
     // An earlier owner wrote with a higher epoch than this store knows (a new data directory, a restored backup).
-    feed.epochMin = Math.max(feed.epochMin, Math.floor(token / tokenAssignments));
+    feed.epochMin = Math.max(feed.epochMin, epochOf(token));
     feed.retryAtMs = env.now();
     return [];
   }

@@ -6,6 +6,7 @@ import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { DdlEvent, Position, TimelineSegment } from '#src/model/position.ts';
 import type { Routing } from '#src/model/start-at.ts';
+import { tokenAssignments } from '#src/model/token.ts';
 import { portOf } from '#src/ports/port.ts';
 import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
 import type { ChangefeedConfig, ChangefeedState } from '#src/protocol/changefeed.ts';
@@ -152,9 +153,6 @@ export interface MaintainerState {
   balancedAtMs: number;
   askedAtMs: number;
 }
-
-/** Tokens of one epoch. */
-export const tokenAssignments = 2 ** 20;
 
 /** Nothing was counted yet. */
 export const noTotals: ManagerTotals = {

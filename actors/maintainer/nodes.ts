@@ -12,6 +12,7 @@ import type {
   SpanReport,
 } from '#src/protocol/maintainer.ts';
 import { isPart } from '#src/model/span.ts';
+import { epochOf, tokenAssignments } from '#src/model/token.ts';
 import { mainRef, nodeOf, places } from '#src/protocol/nodes.ts';
 import type { OrchestratorMessage } from '#src/protocol/orchestrator.ts';
 import { answered, askAgain, due, setNodes } from '../placement/bootstrapper.ts';
@@ -20,7 +21,6 @@ import {
   isLeaving,
   isPlacing,
   noTotals,
-  tokenAssignments,
   toManager,
   type MaintainerState,
   type NodeState,
@@ -249,7 +249,7 @@ function spanReported(state: S, node: NodeState, report: SpanReport, env: Env): 
   const count = known === undefined || ts > known.ts ? 1 : known.count + 1;
   // A node that may not write any more says nothing of the feed: its spans go elsewhere.
   // And one of an earlier epoch, taken on before it had raised its slot, is fenced by what we raised: it gets a new token.
-  const isOfPast = failure.code === 'SINK_FENCED' && token < state.props.epoch * tokenAssignments;
+  const isOfPast = failure.code === 'SINK_FENCED' && epochOf(token) < state.props.epoch;
   const isFinal = failure.retry === 'Never' && failure.scope !== 'Node' && !isOfPast;
   if (isFinal || count > lossCountMax) return becomeClosing(state, 'failed', failure);
   const afterMs = Math.min(5_000, 50 * 2 ** count);

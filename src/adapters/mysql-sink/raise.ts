@@ -1,5 +1,6 @@
 import { FailureError, fail, failure } from '#src/base/failure.ts';
 import { spansOverlap, wholeSpan } from '#src/model/span.ts';
+import { epochOf } from '#src/model/token.ts';
 import { rowsOf } from './connection.ts';
 import { feedSlot, readSlotRow, slotColumns, slotIs } from './slot.ts';
 import { literal, sqlBytes } from './sql-text.ts';
@@ -14,8 +15,6 @@ import type { TakeoverStep } from './takeover.ts';
 import type { WriterParts } from './transaction.ts';
 
 const doing = 'raise the token of a slot';
-/** assignmentSeq part of a token (FENCE §1.1). */
-const tokensPerEpoch = 2 ** 20;
 
 /** A raise of the token of all rows of one span ('' is the feed itself). */
 export interface Raise {
@@ -143,11 +142,11 @@ function refusalOf(
 ): FailureError | null {
   const highest = Math.max(0, ...rows.map((row) => row.token));
   // A maintainer that was replaced must not even take spans that its successor has not raised yet.
-  const feedEpoch = feed === null ? 0 : Math.floor(feed.token / tokensPerEpoch);
+  const feedEpoch = feed === null ? 0 : epochOf(feed.token);
   const stale =
     highest > raise.token ||
     (raise.refusesEqual && highest === raise.token) ||
-    feedEpoch > Math.floor(raise.token / tokensPerEpoch);
+    feedEpoch > epochOf(raise.token);
   if (!stale) return null;
   const found = Math.max(highest, feed?.token ?? 0);
   return new FailureError(

@@ -10,6 +10,7 @@ import {
   changefeedStatusKey,
   coordinatorKey,
 } from '#src/model/coordination-key.ts';
+import { epochOf } from '#src/model/token.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
 import { readRecord, readStatusRecord } from '#src/protocol/changefeed-record.ts';
 import type { ChangefeedRecord } from '#src/protocol/changefeed-record.ts';
@@ -24,9 +25,6 @@ const statusKey = changefeedStatusKey(clusterId, feedId);
 
 /** States of a record in which its changefeed should run. */
 const runningStates: readonly string[] = ['normal', 'warning'];
-
-/** Tokens of one epoch. */
-const tokenAssignments = 2 ** 20;
 
 /** See the top of this file. */
 export class NodeChecks {
@@ -158,8 +156,8 @@ export class NodeChecks {
     for (const effect of effects) {
       if (effect.kind !== 'Send' || effect.message.kind !== 'ScheduleDispatcher') continue;
       const { token } = effect.message as unknown as { readonly token: number };
-      const epoch = Math.floor(token / tokenAssignments);
-      if (!this.#epochsUsed.has(epoch)) this.#broken('E21', `token ${token} is of no epoch`);
+      if (!this.#epochsUsed.has(epochOf(token)))
+        this.#broken('E21', `token ${token} is of no epoch`);
     }
   }
 

@@ -1,0 +1,15 @@
+/**
+ * The token of a slot's assignment, `maintainerEpoch · 2^20 + assignmentSeq` (FENCE §1.1): the fencing number that the
+ * downstream compares. It rises with every assignment, and each token of an epoch is above all of the epochs before it.
+ */
+
+/**
+ * Tokens of one epoch: `epoch * tokenAssignments` is its first. With epochs below 2^33 a token is below 2^53, so a number
+ * holds it exactly.
+ */
+export const tokenAssignments = 2 ** 20;
+
+/** The epoch of the maintainer that gave `token`. */
+export function epochOf(token: number): number {
+  return Math.floor(token / tokenAssignments);
+}
