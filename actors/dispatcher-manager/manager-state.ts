@@ -3,11 +3,12 @@ import type { Failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { Position } from '#src/model/position.ts';
-import type {
-  MaintainerMessage,
-  ManagerTotals,
-  SourceFacts,
-  SpanLoad,
+import {
+  noTotals,
+  type MaintainerMessage,
+  type ManagerTotals,
+  type SourceFacts,
+  type SpanLoad,
 } from '#src/protocol/maintainer.ts';
 import type {
   CheckSource,
@@ -71,16 +72,6 @@ export interface DispatcherManagerState {
 }
 
 type S = DispatcherManagerState;
-
-const noTotals: ManagerTotals = {
-  rows: 0,
-  writtenRows: 0,
-  transactions: 0,
-  sourceBytes: 0,
-  sourceTransactions: 0,
-  appliedMs: 0,
-  sourceMs: 0,
-};
 
 /** A manager that has just been started. */
 export function newState(props: DispatcherManagerProps): DispatcherManagerState {

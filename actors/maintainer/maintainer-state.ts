@@ -11,12 +11,13 @@ import { portOf } from '#src/ports/port.ts';
 import type { SinkAnswer, SinkRequest } from '#src/ports/sink.ts';
 import type { ChangefeedConfig, ChangefeedState } from '#src/protocol/changefeed.ts';
 import type { DrainTarget } from '#src/protocol/coordinator.ts';
-import type {
-  DdlReached,
-  MaintainerMessage,
-  ManagerAdopted,
-  ManagerTotals,
-  SourceFacts,
+import {
+  noTotals,
+  type DdlReached,
+  type MaintainerMessage,
+  type ManagerAdopted,
+  type ManagerTotals,
+  type SourceFacts,
 } from '#src/protocol/maintainer.ts';
 import type { ManagerMessage } from '#src/protocol/manager.ts';
 import { newBootstrapper, type Bootstrapper } from '../placement/bootstrapper.ts';
@@ -153,17 +154,6 @@ export interface MaintainerState {
   balancedAtMs: number;
   askedAtMs: number;
 }
-
-/** Nothing was counted yet. */
-export const noTotals: ManagerTotals = {
-  rows: 0,
-  writtenRows: 0,
-  transactions: 0,
-  sourceBytes: 0,
-  sourceTransactions: 0,
-  appliedMs: 0,
-  sourceMs: 0,
-};
 
 /** A maintainer that has just been started. */
 export function newState(props: MaintainerProps, env: Env): MaintainerState {

@@ -3,13 +3,14 @@ import { failure as failureOf } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
-import type {
-  FeedBootstrapped,
-  FeedClosed,
-  ManagerAdopted,
-  ManagerHeartbeat,
-  ServedSpan,
-  SpanReport,
+import {
+  noTotals,
+  type FeedBootstrapped,
+  type FeedClosed,
+  type ManagerAdopted,
+  type ManagerHeartbeat,
+  type ServedSpan,
+  type SpanReport,
 } from '#src/protocol/maintainer.ts';
 import { isPart } from '#src/model/span.ts';
 import { epochOf, tokenAssignments } from '#src/model/token.ts';
@@ -20,7 +21,6 @@ import {
   addTotals,
   isLeaving,
   isPlacing,
-  noTotals,
   toManager,
   type MaintainerState,
   type NodeState,

@@ -181,6 +181,17 @@ export interface ManagerTotals {
   readonly sourceMs: number;
 }
 
+/** Counters of a manager that has done nothing yet. */
+export const noTotals: ManagerTotals = {
+  rows: 0,
+  writtenRows: 0,
+  transactions: 0,
+  sourceBytes: 0,
+  sourceTransactions: 0,
+  appliedMs: 0,
+  sourceMs: 0,
+};
+
 /** See {@link MaintainerMessage}; what comes from the manager of its own node is known by its address. */
 export const maintainerGuards: Guards<MaintainerMessage> = {
   NodesChanged: 'open',
