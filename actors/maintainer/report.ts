@@ -3,7 +3,7 @@ import type { Failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { ChangefeedState } from '#src/protocol/changefeed.ts';
 import type { MaintainerReported } from '#src/protocol/maintainer-manager.ts';
-import { totalsOf, type MaintainerState } from './maintainer-state.ts';
+import { isPlacing, totalsOf, type MaintainerState } from './maintainer-state.ts';
 
 /** Its phase in words. */
 export function stageOf(state: MaintainerState): string {
@@ -19,7 +19,7 @@ export function stageOf(state: MaintainerState): string {
 /** How it is now. */
 export function stateOf(state: MaintainerState): ChangefeedState {
   if ((state.trouble ?? state.sourceTrouble) !== null) return 'warning';
-  return ['running', 'barrier', 'stopping'].includes(state.phase.at) ? 'normal' : 'starting';
+  return isPlacing(state) ? 'normal' : 'starting';
 }
 
 /** A report; the last one ends it. */
@@ -35,7 +35,7 @@ export function reportOf(
   const message: MaintainerReported = {
     kind: 'MaintainerReported',
     epoch,
-    isBootstrapped: ['running', 'barrier', 'stopping'].includes(state.phase.at),
+    isBootstrapped: isPlacing(state),
     isLast,
     isClosed: isLast && [...state.nodes.values()].every((node) => node.isClosed),
     status: {
