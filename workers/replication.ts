@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compileTableFilter } from '#src/model/table-filter.ts';
 import type { StartAt } from '#src/model/start-at.ts';
-import { blankStatus, type ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import { blankStatus, isLastWord, type ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import { Capture } from './capture.ts';
 import { checkUris } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
@@ -44,9 +44,6 @@ export interface ReplicationResult {
   readonly elapsedMs: number;
 }
 
-const isLast = (status: ChangefeedStatus): boolean =>
-  status.state === 'finished' || status.state === 'stopped' || status.state === 'failed';
-
 /** A running replication. */
 export class Replication {
   readonly capture: Capture;
@@ -75,7 +72,7 @@ export class Replication {
       onStatus: (status) => {
         last = status;
         options.onStatus?.(status);
-        if (isLast(status)) ended.resolve(status);
+        if (isLastWord(status.state)) ended.resolve(status);
       },
       onOver: (over) => ended.resolve({ ...last, state: 'failed', failure: overFailure(over) }),
     });

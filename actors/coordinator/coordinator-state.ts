@@ -9,6 +9,7 @@ import type { ReportRequest } from '#src/ports/report.ts';
 import type { ChangefeedRecord } from '#src/protocol/changefeed-record.ts';
 import {
   blankStatus,
+  isLastWord,
   type ChangefeedState,
   type ChangefeedStatus,
 } from '#src/protocol/changefeed.ts';
@@ -220,11 +221,9 @@ function stateNow(feed: Feed): ChangefeedStatus {
   const failure = record.failure ?? (isWorking ? status.failure : null);
   if (record.state !== 'normal') return { ...status, state: record.state, failure };
   // Stored as normal says that it should run; that it does, only its maintainer can say.
-  return isWorking && !isEnd(status.state) ? status : { ...status, state: 'starting', failure };
-}
-
-function isEnd(state: ChangefeedState): boolean {
-  return state === 'failed' || state === 'finished' || state === 'stopped';
+  return isWorking && !isLastWord(status.state)
+    ? status
+    : { ...status, state: 'starting', failure };
 }
 
 /** Tells the process how a changefeed is now. */

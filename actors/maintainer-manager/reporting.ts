@@ -3,7 +3,7 @@ import { failure as failureOf, type Failure } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { FeedsRequest } from '#src/ports/feeds.ts';
-import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
+import { isLastWord } from '#src/protocol/changefeed.ts';
 import type { MaintainerReport } from '#src/protocol/coordinator.ts';
 import type { MaintainerReported } from '#src/protocol/maintainer-manager.ts';
 import { tellCoordinator, type MaintainerManagerState } from './manager-state.ts';
@@ -36,7 +36,7 @@ export function reported(state: S, message: MaintainerReported, env: Env): reado
 export function ended(state: S, known: Registered, why: string, env: Env): readonly Effect[] {
   const { status } = known.report;
   const fault = failureOf('INTERNAL_FAULT', `the maintainer ended: ${why}`, { retry: 'Again' });
-  return endedWith(state, known, isLastWord(status) ? status.failure : fault, env);
+  return endedWith(state, known, isLastWord(status.state) ? status.failure : fault, env);
 }
 
 /** There is no maintainer any more, or none could be started; the coordinator learns why. */
@@ -47,7 +47,7 @@ export function endedWith(
   env: Env,
 ): readonly Effect[] {
   const { status } = known.report;
-  const last = isLastWord(status) ? status : { ...status, state: 'failed' as const, failure };
+  const last = isLastWord(status.state) ? status : { ...status, state: 'failed' as const, failure };
   const report = { ...known.report, isWorking: false, isBootstrapped: false, status: last };
   // The youngest last: the oldest are forgotten first.
   state.registry.delete(known.id);
@@ -58,11 +58,6 @@ export function endedWith(
     { kind: 'CallPort', port: 'feeds', request: close, answer: 'FeedsAnswered', tag: '' },
     ...tellCoordinator(state, [report], false, env),
   ];
-}
-
-/** States that only a last word has. */
-function isLastWord({ state }: ChangefeedStatus): boolean {
-  return state === 'failed' || state === 'finished' || state === 'stopped';
 }
 
 function forgetOldest(state: S): void {

@@ -40,6 +40,11 @@ export type ChangefeedState =
   | 'finished'
   | 'removed';
 
+/** True of the states in which a maintainer ends: only its last word has them. */
+export function isLastWord(state: ChangefeedState): boolean {
+  return state === 'failed' || state === 'finished' || state === 'stopped';
+}
+
 /** Counters since the changefeed got its present maintainer. */
 export interface ChangefeedCounts {
   /** Row changes in the log that were applied. */
