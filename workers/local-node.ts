@@ -12,6 +12,7 @@ import type { AskedNode } from './api/node-control-plane.ts';
 import { Capture } from './capture.ts';
 import type { Inspection } from './inspection.ts';
 import type { CaptureSettings } from './settings.ts';
+import { overFailure } from './tree-over.ts';
 
 /** Changefeeds of one process. */
 const changefeedCountMax = 64;
@@ -62,10 +63,7 @@ export class LocalNode implements AskedNode {
         workThreadCount,
         coordination,
         onStatus: () => undefined,
-        onOver: ({ kind, ...facts }) =>
-          over.resolve(
-            failure('INTERNAL_FAULT', `the supervision tree ${kind}: ${JSON.stringify(facts)}`),
-          ),
+        onOver: (end) => over.resolve(overFailure(end)),
       });
       const node = new LocalNode(captureId, { coordination, capture, over: over.promise });
       const first = await capture.ask({ kind: 'ListCaptures' });
