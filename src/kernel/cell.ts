@@ -34,6 +34,7 @@ export class Cell {
     this.env = { self: start.ref, now: host.now, random: host.random, from: start.ref };
     this.admission = { epoch: start.epoch, owner: start.owner };
   }
+
   /** Keeps what cancels timer `key`; the former one of that key has been dropped. */
   keepTimer(key: string, cancel: () => void): void {
     this.#timers ??= new Map();
