@@ -2,7 +2,15 @@
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { MaintainerReport } from '#src/protocol/coordinator.ts';
-import { balance, drain, drainSlots, placeAbsent, type Relocation } from '../placement/place.ts';
+import {
+  balance,
+  balanceEveryMs,
+  drain,
+  drainCooldownMs,
+  drainSlots,
+  placeAbsent,
+  type Relocation,
+} from '../placement/place.ts';
 import {
   becomeAbsent,
   shouldRun,
@@ -27,9 +35,6 @@ type S = CoordinatorState;
 /** A node that has not spoken for so long gets nothing new. */
 const aliveMs = 30_000;
 const slotsMax = 100;
-const balanceEveryMs = 15_000;
-/** After a drain nothing is evened out for a while: the node may be about to leave. */
-const drainCooldownMs = 120_000;
 const drainAgainMs = 5_000;
 /** A close from here that came to nothing is begun again after this time. */
 const closeAgainMs = 1_000;

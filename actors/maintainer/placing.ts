@@ -6,8 +6,10 @@ import { isPart, wholeSpan } from '#src/model/span.ts';
 import { portOf } from '#src/ports/port.ts';
 import type { SinkRequest } from '#src/ports/sink.ts';
 import {
+  balanceEveryMs,
   balanceGroups,
   drain,
+  drainCooldownMs,
   drainSlots,
   placeAbsent,
   spreadAbsent,
@@ -23,11 +25,9 @@ import { pursue } from './table-asks.ts';
 
 type S = MaintainerState;
 
-/** Placements and moves of one round, and how often a balance is looked for. */
+/** Placements and moves of one round. */
 const addBatch = 10_000;
 const moveBatch = 1_024;
-const balanceEveryMs = 15_000;
-const drainCooldownMs = 120_000;
 
 /** Places what is absent, and sends what operators ask for. */
 export function place(state: S, env: Env): readonly Effect[] {
@@ -67,7 +67,6 @@ export function rearrange(state: S, env: Env): void {
   if (state.phase.at !== 'running') return;
   const target = state.drain.node;
   if (target !== null) {
-    // The node may be about to leave: after a drain nothing is evened out for a while.
     state.balancedAtMs = env.now() + drainCooldownMs - balanceEveryMs;
     const leaving = state.table.on(target).length;
     if (leaving === 0) return;

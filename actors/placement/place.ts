@@ -3,6 +3,12 @@
  * the most to the least loaded), drain (off one node). Both levels use them: maintainers over nodes, spans over nodes.
  */
 
+/** How often an uneven load is looked for, milliseconds. */
+export const balanceEveryMs = 15_000;
+
+/** After a drain nothing is evened out for so long, milliseconds: the node may be about to leave. */
+export const drainCooldownMs = 120_000;
+
 /** One object placed on one node. */
 export interface Placement {
   readonly id: string;
