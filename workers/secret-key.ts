@@ -43,7 +43,7 @@ export function readKey(path: string, option: string): string {
 /**
  * The key of a cluster whose nodes were given none: made by the first node, kept in the store beside what it seals. It keeps
  * passwords from whoever reads a record, not from whoever reads the whole store. COORDINATION_FAILED and the like when the
- * store does not answer within `withinMs`.
+ * store has shown none after `withinMs`.
  */
 export async function keyOfCluster(
   store: CoordinationPort,
@@ -65,7 +65,10 @@ export async function keyOfCluster(
       if (form.test(entry.value)) return entry.value;
       fail('COORDINATION_FAILED', `the value of ${key} is damaged`);
     }
-    if (!outcome.ok && performance.now() > deadline) throw new FailureError(outcome.failure);
+    if (performance.now() > deadline) {
+      if (!outcome.ok) throw new FailureError(outcome.failure);
+      fail('COORDINATION_FAILED', `the store shows no value of ${key}`);
+    }
     await new Promise((resolve) => setTimeout(resolve, againMs));
   }
 }

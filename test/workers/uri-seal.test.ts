@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
-import { FailureError } from '#src/base/failure.ts';
+import { FailureError, ok } from '#src/base/failure.ts';
 import { maskUri, parseDatabaseUri } from '#src/config/uri.ts';
 import { secretKeyKey } from '#src/model/coordination-key.ts';
+import type { CoordinationPort } from '#src/ports/coordination.ts';
 import { keyOfCluster, keyOfDirectory } from '#workers/secret-key.ts';
 import { UriSeal } from '#workers/uri-seal.ts';
 
@@ -119,4 +120,17 @@ test('nodes of a cluster without a key file share the one that the first has mad
   });
   await store.close();
   await assert.rejects(keyOfCluster(store, 'c', 1), { message: /^INTERNAL_STOPPED: / });
+});
+
+test('a store that answers, but never with a key, is asked no longer than one that is silent', async () => {
+  const key = secretKeyKey('c');
+  const entry = { key, value: null, revision: 0, createRevision: 0, lease: '' };
+  const forgetful: CoordinationPort = {
+    call: () =>
+      Promise.resolve(ok({ kind: 'Transacted', succeeded: false, entries: [entry], revision: 1 })),
+    close: () => Promise.resolve(),
+  };
+  await assert.rejects(keyOfCluster(forgetful, 'c', 1), {
+    message: 'COORDINATION_FAILED: the store shows no value of /sluice/c/secret-key',
+  });
 });
