@@ -102,7 +102,7 @@ export type CoordinatorRequest =
   /** The coordinator on `node` steps down; another is elected. Another coordinator stays, for it is done. */
   | { readonly kind: 'ResignCoordinator'; readonly node: string };
 
-/** Milliseconds within which an ask is answered, one way or another: what moves rows about takes longer than a word. */
+/** Milliseconds within which an ask is answered, one way or another: what moves, splits or merges a table takes longer than a word. */
 export function patienceMsOf({ kind }: CoordinatorRequest): number {
   return ['MoveTable', 'SplitTable', 'MergeTable'].includes(kind) ? 65_000 : 10_000;
 }
