@@ -10,9 +10,10 @@ import { Link } from '#workers/link.ts';
 /** What a stream sends: a control message of about 100 bytes, or 64 KiB of row bytes that are moved. */
 export type Load = 'control' | 'rows';
 
-/** Messages granted at a time, and grants under way at once: a protocol's own credit. */
-const grantCounts: Readonly<Record<Load, number>> = { control: 1_000, rows: 32 };
-const grantsUnderWay = 8;
+/** Messages granted at a time: a protocol's own credit. */
+export const grantCounts: Readonly<Record<Load, number>> = { control: 1_000, rows: 32 };
+/** Grants under way at once. */
+export const grantsUnderWay = 8;
 const rowBytes = 65_536;
 
 /** Asks the sender for a stream of `count` messages. */
@@ -45,7 +46,8 @@ interface SenderState {
 
 const spans = Array.from({ length: 16 }, (_, i) => `shop.orders_${i}`);
 
-function messageOf(load: Load, i: number): Watermark {
+/** The `i`-th message of a stream. */
+export function messageOf(load: Load, i: number): Watermark {
   const message: Watermark = {
     kind: 'DispatcherWatermark',
     span: spans[i & 15]!,

@@ -4,12 +4,24 @@
  */
 import { readFileSync } from 'node:fs';
 import { MessageChannel, Worker } from 'node:worker_threads';
+import { assert } from '#src/base/assert.ts';
+import { Queue } from '#src/base/queue.ts';
+import type { Effect } from '#src/kernel/effect.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { Link } from '#workers/link.ts';
 import { noErlang, runErlang } from './erlang.ts';
 import { median, percentile, printLine, round2 } from './figures.ts';
-import { bareShell, epoch, startCell, type Load, type StartStream } from './messages-cells.ts';
+import {
+  bareShell,
+  epoch,
+  grantCounts,
+  grantsUnderWay,
+  messageOf,
+  startCell,
+  type Load,
+  type StartStream,
+} from './messages-cells.ts';
 
 const rounds = 5;
 const controlCount = 1_000_000;
@@ -30,6 +42,7 @@ export async function messages(options: { json: boolean }): Promise<object> {
       const figures: Figures = {
         sameThread: await sameThread('receiver'),
         sameThreadNoDoor: await sameThread('doorless'),
+        sameThreadFloor: await timed(controlCount, bareQueue),
         crossThread: await far.stream(controlCount, 'control'),
         crossThreadRows: await far.stream(rowsCount, 'rows'),
         ...(await far.roundTrips()),
@@ -73,6 +86,30 @@ async function sameThread(receiver: 'receiver' | 'doorless'): Promise<number> {
     shell.deliver(startOf(from, to, controlCount, 'control'));
     await heard.next();
   });
+}
+
+/**
+ * What no kernel in this language can go below: the same messages, effects and envelopes made, put into a queue and taken
+ * out of it, under the same credit, with nobody asked and nothing called.
+ */
+function bareQueue(): Promise<void> {
+  const queue = new Queue<Envelope>();
+  const [to, from] = [farRef('receiver'), farRef('sender')];
+  const grant = grantCounts.control;
+  let sum = 0;
+  for (let sent = 0; sent < controlCount; sent += grant) {
+    const effects: Effect[] = [];
+    for (let i = 0; i < grant; i++) {
+      effects.push({ kind: 'Send', to, message: messageOf('control', sent + i) });
+    }
+    for (const effect of effects) {
+      if (effect.kind !== 'Send') continue;
+      queue.push({ to: effect.to, from, epoch, seq: sent, message: effect.message });
+    }
+    while (queue.length > grant * (grantsUnderWay - 1)) sum += queue.shift()!.epoch;
+  }
+  assert(sum > 0, 'nothing passed the queue');
+  return Promise.resolve();
 }
 
 function startOf(sender: Ref, to: Ref, count: number, load: Load): Envelope {

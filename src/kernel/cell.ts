@@ -1,5 +1,5 @@
 import type { Env, Role } from './behaviour.ts';
-import type { Admission } from './door.ts';
+import { Admitted, type Admission } from './door.ts';
 import type { CellStart, GateLife, Host } from './host.ts';
 import { Mailbox } from './mailbox.ts';
 import type { Ref } from './ref.ts';
@@ -14,6 +14,8 @@ export class Cell {
   /** One object for all steps: only `from` changes, and no behaviour keeps it beyond its step. */
   readonly env: { -readonly [key in keyof Env]: Env[key] };
   admission: Admission;
+  /** What its door let in last. */
+  readonly admitted = new Admitted();
   state: unknown = undefined;
   alive = true;
   /** True while it stands in the shell's run queue. */

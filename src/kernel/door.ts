@@ -1,6 +1,6 @@
 import type { Guard } from './behaviour.ts';
 import type { Envelope } from './message.ts';
-import { addressOf } from './ref.ts';
+import { addressOf, type Ref } from './ref.ts';
 
 /** What the door of a cell compares against. `owner` is the address of the cell that may govern it; null: nobody yet. */
 export interface Admission {
@@ -90,4 +90,30 @@ function refuseZero(admission: Admission, envelope: Envelope, mode: EpochMode): 
 function compareEpoch(admission: Admission, envelope: Envelope): Refusal | null {
   if (envelope.epoch === admission.epoch) return null;
   return envelope.epoch < admission.epoch ? 'stale-epoch' : 'future-epoch';
+}
+
+/**
+ * What a door let in last, so that the next of its like costs three comparisons: {@link refuse} is a function of what is
+ * compared here and of the admission, which an admitted message has made what it is. Streams are never remembered.
+ */
+export class Admitted {
+  #kind = '';
+  #from: Ref | null = null;
+  #epoch = -1;
+
+  /** True when `envelope` is of the kind, the sender and the epoch that were admitted last. */
+  isLike(envelope: Envelope): boolean {
+    return (
+      envelope.from === this.#from &&
+      envelope.epoch === this.#epoch &&
+      envelope.message.kind === this.#kind
+    );
+  }
+
+  /** Takes the place of what was remembered. */
+  remember(envelope: Envelope): void {
+    this.#kind = envelope.message.kind;
+    this.#from = envelope.from;
+    this.#epoch = envelope.epoch;
+  }
 }

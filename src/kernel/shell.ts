@@ -12,6 +12,8 @@ import type { Ref } from './ref.ts';
 
 /** Deliveries of one turn before the thread's other work (sockets, timers) gets its chance. */
 const turnDeliveryCountMax = 2_000;
+/** Deliveries to one cell before the next one has its turn. */
+const cellDeliveryCountMax = 32;
 
 /** What inspection sees of one cell. */
 export interface CellOverview {
@@ -43,6 +45,9 @@ export class Shell {
   readonly #runnable = new Queue<Cell>();
   readonly #refusals = new Map<string, number>();
   #scheduled = false;
+  /** Who was written to last, and what lives there: most mail comes in runs. Forgotten when any cell starts or ends. */
+  #lastTo: Ref | null = null;
+  #lastCell: Cell | undefined = undefined;
   /** The envelope being received, for Reply and env.from. */
   #current: Envelope | null = null;
 
@@ -66,6 +71,7 @@ export class Shell {
     assert(!this.#cells.has(start.ref.path), `cell ${start.ref.path} runs already`);
     const cell = new Cell(start, role, this.#host);
     this.#cells.set(start.ref.path, cell);
+    this.#lastTo = null;
     this.#host.tree({ kind: 'Started', ref: cell.ref });
     this.#step(cell, () => role.behaviour.init(start.props, cell.env));
   }
@@ -106,7 +112,7 @@ export class Shell {
 
   /** Delivers an envelope to a cell of this thread through the door; refusals are counted, never thrown. */
   deliver(envelope: Envelope): void {
-    const cell = this.#cells.get(envelope.to.path);
+    const cell = this.#cellAt(envelope.to);
     if (cell === undefined) return this.#refused(envelope, 'no-such-cell');
     if (envelope.to.incarnation !== 0 && envelope.to.incarnation !== cell.ref.incarnation) {
       return this.#refused(envelope, 'stale-incarnation', cell);
@@ -146,6 +152,13 @@ export class Shell {
     return Object.fromEntries(this.#refusals);
   }
 
+  #cellAt(to: Ref): Cell | undefined {
+    if (to === this.#lastTo) return this.#lastCell;
+    this.#lastTo = to;
+    this.#lastCell = this.#cells.get(to.path);
+    return this.#lastCell;
+  }
+
   #find(ref: Ref): Cell | undefined {
     const cell = this.#cells.get(ref.path);
     if (cell === undefined) return undefined;
@@ -163,16 +176,10 @@ export class Shell {
 
   readonly #turn = (): void => {
     this.#scheduled = false;
-    for (let i = 0; i < turnDeliveryCountMax; i++) {
+    for (let left = turnDeliveryCountMax; left > 0;) {
       const cell = this.#runnable.shift();
       if (cell === undefined) return;
-      cell.queued = false;
-      if (!cell.alive) continue;
-      this.#takeMail(cell);
-      if (cell.alive && !cell.queued && cell.mailbox.depth > 0) {
-        cell.queued = true;
-        this.#runnable.push(cell);
-      }
+      left -= this.#run(cell, Math.min(left, cellDeliveryCountMax));
     }
     if (this.#runnable.length > 0 && !this.#scheduled) {
       this.#scheduled = true;
@@ -180,13 +187,26 @@ export class Shell {
     }
   };
 
+  /** Lets a cell take what it has, at most `countMax` pieces; the answer says how many, at least 1. */
+  #run(cell: Cell, countMax: number): number {
+    let count = 0;
+    while (count < countMax && cell.alive && cell.mailbox.depth > 0) {
+      this.#takeMail(cell);
+      count++;
+    }
+    cell.queued = cell.alive && cell.mailbox.depth > 0;
+    if (cell.queued) this.#runnable.push(cell);
+    return Math.max(count, 1);
+  }
+
   #takeMail(cell: Cell): void {
     if (this.#isFenced(cell.life)) return this.sweep();
     const signal = cell.mailbox.takeSignal();
     if (signal !== undefined) return this.#takeSignal(cell, signal);
     const envelope = cell.mailbox.takeEnvelope();
     if (envelope === undefined) return;
-    if (envelope.from === cell.ref || this.#passesDoor(cell, envelope)) this.#step(cell, envelope);
+    if (envelope.from === cell.ref || this.#passesDoor(cell, envelope))
+      this.#receive(cell, envelope);
   }
 
   #takeSignal(cell: Cell, signal: Signal): void {
@@ -197,6 +217,7 @@ export class Shell {
   }
 
   #passesDoor(cell: Cell, envelope: Envelope): boolean {
+    if (cell.admitted.isLike(envelope)) return true;
     const { message } = envelope;
     const guard = cell.role.guards.get(message.kind);
     const refusal = refuse(guard, cell.admission, envelope, this.#epochMode);
@@ -207,6 +228,7 @@ export class Shell {
     }
     if (guard === 'stream') return this.#passesSession(cell, envelope);
     cell.admission = admit(guard, cell.admission, envelope);
+    cell.admitted.remember(envelope);
     return true;
   }
 
@@ -230,25 +252,32 @@ export class Shell {
     this.#send(cell, request.from, request.epoch, answer);
   }
 
-  /** Receives an envelope, or does what else a behaviour answers with a step. An envelope costs no closure. */
-  #step(cell: Cell, work: Envelope | (() => Step<unknown>)): void {
-    const envelope = typeof work === 'function' ? null : work;
-    this.#current = envelope;
-    cell.env.from = envelope === null ? cell.ref : envelope.from;
+  /** What a behaviour answers with a step besides the receipt of an envelope. */
+  #step(cell: Cell, work: () => Step<unknown>): void {
+    cell.env.from = cell.ref;
     try {
-      const step =
-        typeof work === 'function'
-          ? work()
-          : cell.role.behaviour.receive(cell.state, work.message, cell.env);
-      cell.state = step[0];
-      for (const effect of step[1]) {
-        if (!cell.alive || this.#isFenced(cell.life)) break;
-        this.#perform(cell, effect);
-      }
+      this.#take(cell, work());
     } catch (error) {
       this.#end(cell, faultOf(error));
-    } finally {
-      this.#current = null;
+    }
+  }
+
+  #receive(cell: Cell, envelope: Envelope): void {
+    this.#current = envelope;
+    cell.env.from = envelope.from;
+    try {
+      this.#take(cell, cell.role.behaviour.receive(cell.state, envelope.message, cell.env));
+    } catch (error) {
+      this.#end(cell, faultOf(error));
+    }
+    this.#current = null;
+  }
+
+  #take(cell: Cell, step: Step<unknown>): void {
+    cell.state = step[0];
+    for (const effect of step[1]) {
+      if (!cell.alive || this.#isFenced(cell.life)) break;
+      this.#perform(cell, effect);
     }
   }
 
@@ -337,6 +366,8 @@ export class Shell {
     cell.mailbox.clear();
     cell.dropTimers();
     this.#cells.delete(cell.ref.path);
+    this.#lastTo = null;
+    this.#lastCell = undefined;
   }
 
   #isFenced(life: GateLife): boolean {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { ok, type Outcome } from '#src/base/failure.ts';
-import { role, type Behaviour, type Step } from '#src/kernel/behaviour.ts';
-import type { EpochMode } from '#src/kernel/door.ts';
+import { role, type Behaviour, type Guard, type Step } from '#src/kernel/behaviour.ts';
+import { admit, refuse, type Admission, type EpochMode } from '#src/kernel/door.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { TreeRequest } from '#src/kernel/host.ts';
 import type { Envelope, Message, Signal } from '#src/kernel/message.ts';
@@ -26,9 +27,18 @@ const recorder: Behaviour<string[], Told, readonly Effect[]> = {
   overview: (state) => ({ log: [...state] }),
 };
 
+const guardOfKind = {
+  Order: 'owner',
+  Raise: 'raise',
+  Close: 'close',
+  Echo: 'echo',
+  Open: 'open',
+} as const;
+
 const roles = {
   recorder: role(recorder, { Do: 'open', Throw: 'open' }),
   closable: role(recorder, { Open: 'raise', Close: 'close' } as never),
+  guarded: role(recorder, guardOfKind as never),
   streamer: role(
     {
       ...recorder,
@@ -108,8 +118,7 @@ class Stage {
   }
 
   tell(to: Ref, message: Told, epoch = 2): void {
-    const from = { path: 'outside', thread: 'other', incarnation: 1 };
-    this.shell.deliver({ to, from, epoch, seq: 1, message });
+    this.shell.deliver({ to, from: outside, epoch, seq: 1, message });
   }
 
   run(): void {
@@ -121,6 +130,7 @@ class Stage {
   }
 }
 
+const outside: Ref = { path: 'outside', thread: 'other', incarnation: 1 };
 const away: Ref = { path: 'far', thread: 'other', incarnation: 0 };
 
 function send(to: Ref, kind: string): Effect {
@@ -344,4 +354,55 @@ test('epoch 0 is admitted in compat mode until the first epoch was seen, never i
     assert.equal((stage.log('a') as string[]).length, 1 + admitted, mode);
     assert.deepEqual(stage.shell.refusals(), { 'Open epoch-zero': 3 - admitted });
   }
+});
+
+test('a door that remembers whom it let in last admits exactly what the table of guards admits', () => {
+  const senders = ['a', 'b'].map((path): Ref => ({ path, thread: 'other', incarnation: 1 }));
+  const mail = fc.record({
+    kind: fc.constantFrom('Order', 'Raise', 'Close', 'Echo', 'Open', 'Unknown'),
+    from: fc.constantFrom(...senders),
+    epoch: fc.integer({ min: 0, max: 3 }),
+    // Mail comes in runs, as the memory of the door expects.
+    times: fc.integer({ min: 1, max: 3 }),
+  });
+  fc.assert(
+    fc.property(
+      fc.constantFrom<EpochMode>('strict', 'compat'),
+      fc.array(mail, { maxLength: 30 }),
+      (mode, runs) => {
+        const stage = new Stage(mode);
+        const to = stage.start('cell', { role: 'guarded', epoch: 0, mailbox: 1_000 });
+        let admission: Admission = { epoch: 0, owner: null };
+        const expected = ['init'];
+        for (const { kind, from, epoch, times } of runs) {
+          for (let i = 0; i < times; i++) {
+            const envelope: Envelope = { to, from, epoch, seq: 1, message: { kind } };
+            stage.shell.deliver(envelope);
+            const guard = (guardOfKind as Readonly<Record<string, Guard>>)[kind];
+            if (refuse(guard, admission, envelope, mode) !== null) continue;
+            admission = admit(guard, admission, envelope);
+            expected.push(`${kind} from ${from.path}`);
+          }
+        }
+        stage.run();
+        assert.deepEqual(stage.log('cell'), expected);
+        assert.equal(stage.shell.overview()[0]!.epoch, admission.epoch);
+      },
+    ),
+    { numRuns: 1_000 },
+  );
+});
+
+test('a cell with much mail lets the others have their turn', () => {
+  const stage = new Stage();
+  const [busy, other] = [stage.start('busy', { mailbox: 1_000 }), stage.start('other')];
+  for (let i = 0; i < 1_000; i++) {
+    stage.tell(busy, { kind: 'Do', effects: i === 999 ? [send(away, 'Last')] : [] });
+  }
+  stage.tell(other, { kind: 'Do', effects: [send(away, 'First')] });
+  stage.run();
+  assert.deepEqual(
+    stage.posted.map((envelope) => envelope.message.kind),
+    ['First', 'Last'],
+  );
 });
