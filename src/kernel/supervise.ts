@@ -21,37 +21,30 @@ export interface TeamFacts {
   readonly restarts: readonly number[];
 }
 
-/** What to do: which children to stop (in this order), then which to start (in this order), and what to forget. */
+/** What to do: which children to stop (in this order), then which to start (in this order); none to start: it ended for good. */
 export interface Decision {
   readonly stop: readonly string[];
   readonly start: readonly string[];
-  /** Temporary children that end here for good. */
-  readonly forget: readonly string[];
   /** Above its intensity: the team stops all children and exits to its parent. */
   readonly giveUp: boolean;
   readonly restarts: readonly number[];
 }
 
-const nothing = { stop: [], start: [], forget: [], giveUp: false } as const;
+const nothing = { stop: [], start: [], giveUp: false } as const;
 
 /** The decision after `id` exited with `exit` at monotonic time `nowMs`. */
 export function supervise(team: TeamFacts, id: string, exit: Exit, nowMs: number): Decision {
   const index = team.children.findIndex((child) => child.id === id);
   const child = team.children[index];
   if (child === undefined) return { ...nothing, restarts: team.restarts };
-  if (!wantsRestart(child.restart, exit)) {
-    const forget = child.restart === 'temporary' ? [id] : [];
-    return { ...nothing, forget, restarts: team.restarts };
-  }
-  const restarts = [...team.restarts.filter((at) => nowMs - at < team.periodMs), nowMs];
+  if (!wantsRestart(child.restart, exit)) return { ...nothing, restarts: team.restarts };
+  const restarts = [...team.restarts.filter((at) => nowMs - at <= team.periodMs), nowMs];
   if (restarts.length > team.intensity) return { ...nothing, giveUp: true, restarts };
   const affected = affectedBy(team, index);
   const others = affected.filter((other) => other.id !== id && other.running);
-  const gone = affected.filter((other) => other.restart === 'temporary').map((other) => other.id);
   return {
     stop: others.map((other) => other.id).toReversed(),
     start: affected.filter((other) => other.restart !== 'temporary').map((other) => other.id),
-    forget: gone,
     giveUp: false,
     restarts,
   };

@@ -173,8 +173,10 @@ export class Tree {
         return this.#spawn(request);
       case 'StopCell': {
         const node = this.#cells.get(request.target.path);
-        if (node !== undefined && isLife(node, request.target)) this.#stopCell(node);
-        return;
+        if (node === undefined || !isLife(node, request.target)) return;
+        this.#stopCell(node);
+        // It may have been down already, waiting, and its team with it.
+        return this.#advance(node.team);
       }
       case 'Watch':
         return this.#watch(request.watcher, request.target);
@@ -354,7 +356,10 @@ export class Tree {
   }
 
   #stopCell(node: CellNode): void {
-    if (node.status === 'waiting') this.#down(node);
+    if (node.status === 'waiting') {
+      this.#down(node);
+      return this.#forgetDynamic(node);
+    }
     if (node.status !== 'starting' && node.status !== 'running') return;
     node.status = 'stopping';
     const { stopWithinMs } = node.plan;
@@ -468,6 +473,8 @@ export class Tree {
     }
     if (team.status !== 'stopping' && !(team.status === 'stopped' && team === this.#root)) return;
     team.status = 'stopped';
+    // Left is who made it give up; nobody asks for that one in its next life but its owner.
+    for (const node of team.dynamic.values()) this.#forgetDynamic(node);
     const { team: above, escalation } = team;
     team.escalation = null;
     if (above === null) return this.#rootStopped();
@@ -518,11 +525,10 @@ export class Tree {
     if (decision.giveUp) return this.#giveUp(team, child, exit);
     const find = (id: string): TreeNode => must(childOf(team, id), id);
     const [stop, start] = [decision.stop.map(find), decision.start.map(find)];
-    for (const id of decision.forget) {
-      const node = find(id);
-      if (node.kind === 'cell' && node.status === 'stopped') this.#forgetDynamic(node);
+    if (start.length === 0) {
+      if (child.kind === 'cell') this.#forgetDynamic(child);
+      return;
     }
-    if (start.length === 0) return;
     team.restartCount++;
     const pauseMs = restartPauseMs(team.plan, team.restarts.length, this.#io.random());
     if (isAlone) this.#restart(must(start[0], 'the child'), pauseMs);

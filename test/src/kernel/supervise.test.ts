@@ -50,21 +50,20 @@ test('restart types follow the exit', () => {
   for (const [restart, exit, isRestarted] of table) {
     const decision = supervise(team('one_for_one', [restart]), 'c0', exit, 0);
     assert.deepEqual(decision.start, isRestarted ? ['c0'] : [], `${restart} ${exit.kind}`);
-    assert.deepEqual(decision.forget, restart === 'temporary' ? ['c0'] : []);
   }
 });
 
-test('a temporary child beside a restarted one is stopped and forgotten, never started', () => {
+test('a temporary child beside a restarted one is stopped, never started', () => {
   const facts = team('rest_for_one', ['permanent', 'permanent', 'temporary']);
-  const { stop, start, forget } = supervise(facts, 'c0', killed, 0);
-  assert.deepEqual({ stop, start, forget }, { stop: ['c2'], start: ['c0', 'c1'], forget: ['c2'] });
+  const { stop, start } = supervise(facts, 'c0', killed, 0);
+  assert.deepEqual({ stop, start }, { stop: ['c2'], start: ['c0', 'c1'] });
 });
 
 test('more restarts than the intensity within the period give up; older ones do not count', () => {
   const busy = team('one_for_one', three, { restarts: [100, 200, 300] });
-  assert.equal(supervise(busy, 'c0', killed, 1000).giveUp, true);
-  const later = supervise(busy, 'c0', killed, 1100);
-  assert.deepEqual([later.giveUp, later.restarts], [false, [200, 300, 1100]]);
+  assert.equal(supervise(busy, 'c0', killed, 1100).giveUp, true);
+  const later = supervise(busy, 'c0', killed, 1101);
+  assert.deepEqual([later.giveUp, later.restarts], [false, [200, 300, 1101]]);
   const zero = team('one_for_one', three, { intensity: 0 });
   assert.equal(supervise(zero, 'c0', killed, 0).giveUp, true);
 });
@@ -90,13 +89,12 @@ test('of any team: nobody is stopped who does not run, and everyone stopped is s
         const children = made.map((one, i) => ({ ...one, id: `c${i}` }));
         const id = `c${at % children.length}`;
         const facts: TeamFacts = { strategy, intensity: 9, periodMs: 1, children, restarts: [] };
-        const { stop, start, forget } = supervise(facts, id, killed, 0);
+        const { stop, start } = supervise(facts, id, killed, 0);
         const find = (name: string): (typeof children)[number] =>
           children.find((one) => one.id === name)!;
         assert.ok(stop.every((name) => find(name).running && name !== id));
         assert.ok(stop.every((name) => start.includes(name) || find(name).restart === 'temporary'));
         assert.ok(start.every((name) => find(name).restart !== 'temporary'));
-        assert.ok(forget.every((name) => find(name).restart === 'temporary'));
         assert.deepEqual(start, [...start].sort());
         assert.deepEqual(stop, [...stop].sort().toReversed());
         assert.equal(start.includes(id), find(id).restart !== 'temporary');

@@ -1,133 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { CellStart, GateLife } from '#src/kernel/host.ts';
-import type { Signal } from '#src/kernel/message.ts';
-import type { CellPlan, TeamPlan } from '#src/kernel/plan.ts';
-import type { Ref } from '#src/kernel/ref.ts';
-import { Tree, type TreeOver } from '#src/kernel/tree.ts';
-
-function cell(id: string, more: Partial<CellPlan> = {}): CellPlan {
-  return {
-    kind: 'cell',
-    id,
-    role: id,
-    thread: 'main',
-    restart: 'permanent',
-    stopWithinMs: 100,
-    mailbox: 10,
-    why: 'test',
-    ...more,
-  };
-}
-
-function team(id: string, children: TeamPlan['children'], more: Partial<TeamPlan> = {}): TeamPlan {
-  const strategy = 'one_for_one';
-  return {
-    kind: 'team',
-    id,
-    strategy,
-    intensity: 2,
-    periodMs: 1000,
-    children,
-    why: 'test',
-    ...more,
-  };
-}
-
-/** The threads of a tree, played by hand: every call is written down, answers are given when asked for. */
-class Stage {
-  readonly calls: string[] = [];
-  readonly signals: (readonly [path: string, signal: Signal])[] = [];
-  readonly overs: TreeOver[] = [];
-  readonly refs = new Map<string, Ref>();
-  readonly timers = new Set<() => void>();
-  readonly timeouts: number[] = [];
-  readonly lives: GateLife[] = [];
-  readonly #generations = [0, 0];
-  readonly tree: Tree;
-  now = 0;
-  isBooted = false;
-
-  constructor(plan: TeamPlan) {
-    this.tree = new Tree(plan, {
-      now: () => this.now,
-      random: () => 0.5,
-      timer: (afterMs, due) => {
-        this.timers.add(due);
-        this.timeouts.push(afterMs);
-        return () => this.timers.delete(due);
-      },
-      start: (start: CellStart) => {
-        this.refs.set(start.ref.path, start.ref);
-        this.lives.push(start.life);
-        this.calls.push(`start ${start.ref.path}`);
-      },
-      stop: (ref) => this.calls.push(`stop ${ref.path}`),
-      kill: (ref) => this.calls.push(`kill ${ref.path}`),
-      signal: (to, signal) => this.signals.push([to.path, signal]),
-      log: () => {},
-      over: (over) => this.overs.push(over),
-      props: () => ({}),
-      begin: (gate) => {
-        const generation = (this.#generations[gate] ?? 0) + 1;
-        this.#generations[gate] = generation;
-        return generation;
-      },
-      workThreads: ['work-1', 'work-2'],
-    });
-  }
-
-  ref(path: string): Ref {
-    return this.refs.get(path)!;
-  }
-
-  /** Answers the newest start or stop until nothing is waited for; answers what was called. */
-  settle(): string[] {
-    const from = this.calls.length;
-    for (let at = Math.max(0, from - 1); at < this.calls.length; at++) this.answer(this.calls[at]!);
-    return this.calls.splice(0);
-  }
-
-  answer(call: string): void {
-    const [verb, path] = call.split(' ') as [string, string];
-    const ref = this.ref(path);
-    if (verb === 'start') this.tree.request({ kind: 'Started', ref });
-    if (verb === 'stop') this.tree.request({ kind: 'Exited', ref, exit: { kind: 'shutdown' } });
-  }
-
-  boot(): string[] {
-    this.tree.boot(() => {
-      this.isBooted = true;
-    });
-    return this.settle();
-  }
-
-  crash(path: string, ref = this.ref(path)): void {
-    const exit = { kind: 'fault', message: 'crash', stack: '' } as const;
-    this.tree.request({ kind: 'Exited', ref, exit });
-  }
-
-  fireTimers(): void {
-    for (const due of Array.from(this.timers)) {
-      this.timers.delete(due);
-      due();
-    }
-  }
-
-  spawn(id: string, under = 'root/pool'): void {
-    this.tree.request({
-      kind: 'Spawn',
-      requester: { path: 'root/a', thread: 'main', incarnation: 1 },
-      team: under,
-      id,
-      role: 'job',
-      props: {},
-      thread: 'work-2',
-      epoch: 3,
-      owner: 'root/a',
-    });
-  }
-}
+import { cell, Stage, team } from './stage.ts';
 
 const pool = team('pool', [
   cell('job', { restart: 'temporary', thread: 'work', many: { per: 'job', dynamic: true } }),
@@ -263,6 +136,19 @@ test('a shutdown during the boot stops what has started and starts nothing more'
   assert.deepEqual(stage.settle(), ['start root/a', 'start root/b', 'stop root/b', 'stop root/a']);
   assert.equal(stage.isBooted, true);
   assert.deepEqual(stage.overs, [{ kind: 'shutdown' }]);
+});
+
+test('a boot that waits to start a cell again goes on when that cell is stopped', () => {
+  const stage = new Stage(team('root', [cell('a'), cell('b')]));
+  stage.tree.boot(() => {
+    stage.isBooted = true;
+  });
+  for (let i = 0; i < 2; i++) stage.crash('root/a');
+  assert.equal(stage.tree.inspect().children![0]!.status, 'waiting');
+  stage.calls.length = 0;
+  stage.tree.request({ kind: 'StopCell', target: stage.ref('root/a') });
+  assert.deepEqual(stage.settle(), ['start root/b']);
+  assert.equal(stage.isBooted, true);
 });
 
 test('a team above its intensity exits to its own supervisor, which restarts it whole', () => {
