@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Outcome } from '#src/base/failure.ts';
 import type { CoordinatorReply, CoordinatorRequest } from '#src/protocol/coordinator.ts';
-import { configOf, recordOf, ToldCoordinator } from './told-coordinator.ts';
+import { configOf } from '../feed-config.ts';
+import { recordOf } from './coordinator-words.ts';
+import { ToldCoordinator } from './told-coordinator.ts';
 
 /** The refusal in words; `Done` and the like for what is no refusal, `none` while there is no answer. */
 function wordsOf(outcome: Outcome<CoordinatorReply> | null): string {

@@ -3,25 +3,12 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { changefeedInfoKey, changefeedStatusKey } from '#src/model/coordination-key.ts';
 import { encodeRecord } from '#src/protocol/changefeed-record.ts';
-import {
-  configOf,
-  lastWord,
-  positionAt,
-  recordOf,
-  reportOf,
-  ToldCoordinator,
-  trouble,
-  uncertain,
-} from './told-coordinator.ts';
+import { configOf } from '../feed-config.ts';
+import { lastWord, positionAt, recordOf, reportOf, trouble } from './coordinator-words.ts';
+import { ToldCoordinator } from './told-coordinator.ts';
 
-/** Two nodes; changefeed `f` runs on `a` under epoch 3. */
-function withFeed(more: Parameters<typeof recordOf>[1] = {}): ToldCoordinator {
-  const one = new ToldCoordinator(['a', 'b'], [recordOf('f', { epoch: 3, isNew: false, ...more })]);
-  one.boots('a', [reportOf('f', 3)]);
-  one.boots('b');
-  one.sends();
-  return one;
-}
+/** The coordinator's own node runs `f`. */
+const withFeed = (): ToldCoordinator => ToldCoordinator.withFeed('a');
 
 test('F1: no Add is sent before its epoch is stored', () => {
   const one = ToldCoordinator.running(['a']);
@@ -142,11 +129,7 @@ test('F7: Remove of a move carries the epoch that runs, also after an epoch that
   const one = withFeed();
   one.isHeld = true;
   one.ask({ kind: 'MoveChangefeed', id: 'f', node: 'b' });
-  one.answerOne(uncertain, true);
-  for (let i = 0; i < 9; i++) {
-    one.passes(25);
-    one.answerOne(uncertain);
-  }
+  one.losesAnswers(true);
   assert.deepEqual(one.sends(), []);
   assert.equal(one.record('f')?.epoch, 4);
   one.releases();
@@ -161,11 +144,7 @@ test('F8, 2g: an epoch that was stored but never given out does not make a healt
   const one = withFeed();
   one.isHeld = true;
   one.ask({ kind: 'MoveChangefeed', id: 'f', node: 'b' });
-  one.answerOne(uncertain, true);
-  for (let i = 0; i < 9; i++) {
-    one.passes(25);
-    one.answerOne(uncertain);
-  }
+  one.losesAnswers(true);
   one.releases();
   // The next write finds what is stored.
   one.ask({ kind: 'MoveChangefeed', id: 'f', node: 'x' });

@@ -10,26 +10,12 @@ import {
   type FeedEvent,
   type FeedOperator,
   type FeedPlace,
-  type MaintainerWord,
 } from '#actors/coordinator/feed-operator.ts';
+import { add, stop, word } from './sample-operators.ts';
 
 const lost = (node: string): FeedEvent => ({ kind: 'node-lost', node });
 const tick: FeedEvent = { kind: 'tick' };
 const removed: FeedEvent = { kind: 'task-removed' };
-const word = (
-  node: string,
-  epoch: number,
-  isWorking: boolean,
-  isBootstrapped = true,
-  isClosed = !isWorking,
-): MaintainerWord => ({
-  id: 'f',
-  node,
-  epoch,
-  isWorking,
-  isBootstrapped,
-  isClosed,
-});
 const up = (node: string, epoch: number, isBootstrapped = true): FeedEvent => ({
   kind: 'word',
   word: word(node, epoch, true, isBootstrapped),
@@ -39,20 +25,10 @@ const down = (node: string, epoch: number): FeedEvent => ({
   word: word(node, epoch, false),
 });
 
-const add: FeedOperator = { kind: 'add', id: 'f', phase: 'adding', node: 'a', epoch: 5 };
 const move = newMove('f', { node: 'a', epoch: 5 }, { node: 'b', epoch: 6 });
 const stopped: FeedOperator = { ...move, phase: 'origin-stopped' };
 const back: FeedOperator = { ...move, target: 'a', hasFallenBack: true };
 const adding: FeedOperator = { ...move, phase: 'add-target' };
-const stop: FeedOperator = {
-  kind: 'stop',
-  id: 'f',
-  phase: 'stopping',
-  node: 'a',
-  epoch: 5,
-  removed: false,
-  about: 'placement',
-};
 const stale: FeedOperator = { ...stop, about: 'stale-owner' };
 const at = (node: string): FeedPlace => ({ is: 'replicating', node });
 const absent: FeedPlace = { is: 'absent' };

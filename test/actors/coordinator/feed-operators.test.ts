@@ -3,18 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { FeedOperator, StopOperator } from '#actors/coordinator/feed-operator.ts';
 import { FeedOperators } from '#actors/coordinator/feed-operators.ts';
+import { add, stop, word } from './sample-operators.ts';
 
 const alive = new Set(['a', 'b']);
-const add: FeedOperator = { kind: 'add', id: 'f', phase: 'adding', node: 'a', epoch: 5 };
-const stop: StopOperator = {
-  kind: 'stop',
-  id: 'f',
-  phase: 'stopping',
-  node: 'a',
-  epoch: 5,
-  removed: false,
-  about: 'placement',
-};
 const stale: StopOperator = { ...stop, about: 'stale-owner', epoch: 3, node: 'b' };
 const removing: StopOperator = { ...stop, removed: true };
 
@@ -34,15 +25,7 @@ test('a request is sent at once and every 500 ms, a new phase at once', () => {
   assert.equal(operators.due(0).length, 1);
   assert.equal(operators.due(499).length, 0);
   assert.equal(operators.due(500).length, 1);
-  const word = {
-    id: 'f',
-    node: 'a',
-    epoch: 5,
-    isWorking: true,
-    isBootstrapped: true,
-    isClosed: false,
-  };
-  assert.deepEqual(operators.heard(word).endings, [
+  assert.deepEqual(operators.heard(word('a', 5, true)).endings, [
     { operator: add, place: { is: 'replicating', node: 'a' } },
   ]);
   assert.equal(operators.size, 0);

@@ -9,16 +9,8 @@ import { newRecord } from '#src/protocol/changefeed-record.ts';
 import type { Answered } from '#src/protocol/coordinator.ts';
 import type { AskTable, TableAnswered } from '#src/protocol/maintainer-manager.ts';
 import { envOf, refOf, told } from '../cell-env.ts';
+import { configOf } from '../feed-config.ts';
 
-const config = {
-  id: 'f',
-  endpoints: null,
-  startAt: { kind: 'now' } as const,
-  rules: ['*.*'],
-  untilCaughtUp: false,
-  memoryQuota: 1 << 20,
-  stuckAfterMs: 60_000,
-};
 const entry = { key: 'k', value: '{}', revision: 1, createRevision: 1, lease: '' };
 const asker = { to: refOf('person'), requestId: 7 };
 const split = { kind: 'split', span: 's.t', partCount: 2 } as const;
@@ -36,7 +28,12 @@ class Asked {
     } as never,
     envOf(),
   );
-  readonly feed: Feed = newFeed('f', newRecord(config, 0), { info: entry, status: entry }, 0);
+  readonly feed: Feed = newFeed(
+    'f',
+    newRecord(configOf('f'), 0),
+    { info: entry, status: entry },
+    0,
+  );
 
   constructor() {
     this.feed.placed = { node: 'a', epoch: 1 };

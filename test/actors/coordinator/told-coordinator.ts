@@ -11,21 +11,14 @@ import {
   changefeedStatusKey,
   coordinatorKey,
 } from '#src/model/coordination-key.ts';
-import type { Position } from '#src/model/position.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
 import { campaign, ownershipIn } from '#src/ports/ownership.ts';
 import {
   encodeRecord,
-  newRecord,
   readRecord,
   readStatusRecord,
   type ChangefeedRecord,
 } from '#src/protocol/changefeed-record.ts';
-import {
-  blankStatus,
-  type ChangefeedConfig,
-  type ChangefeedStatus,
-} from '#src/protocol/changefeed.ts';
 import type {
   Answered,
   ChangefeedView,
@@ -38,62 +31,19 @@ import type { MaintainerManagerMessage } from '#src/protocol/maintainer-manager.
 import type { Member } from '#src/protocol/membership.ts';
 import { places } from '#src/protocol/nodes.ts';
 import { refOf } from '../cell-env.ts';
+import { configOf } from '../feed-config.ts';
+import { recordOf, reportOf, uncertain } from './coordinator-words.ts';
 
 const cluster = 'k';
+/** How often a write is tried. */
+const tryCount = 10;
+
 type Transact = Extract<CoordinationRequest, { kind: 'Transact' }>;
 
 /** A call of the coordination port that is not answered yet. */
 interface Call {
   readonly request: CoordinationRequest;
   readonly tag: string | number | undefined;
-}
-
-/** A changefeed's configuration; in tests only the id matters. */
-export function configOf(id: string, more: Partial<ChangefeedConfig> = {}): ChangefeedConfig {
-  return {
-    id,
-    endpoints: null,
-    startAt: { kind: 'now' },
-    rules: ['*.*'],
-    untilCaughtUp: false,
-    memoryQuota: 1 << 20,
-    stuckAfterMs: 1_800_000,
-    ...more,
-  };
-}
-
-/** A stored record; `epoch` 0 unless said otherwise. */
-export function recordOf(id: string, more: Partial<ChangefeedRecord> = {}): ChangefeedRecord {
-  return { ...newRecord(configOf(id), 1), ...more };
-}
-
-/** A position; only its place in the order matters. */
-export function positionAt(ts: number): Position {
-  return { ts, gtid: `0-1-${ts}` };
-}
-
-/** What a maintainer says of its changefeed; working and bootstrapped unless said otherwise. */
-export function reportOf(
-  id: string,
-  epoch: number,
-  more: Partial<Omit<MaintainerReport, 'status'>> & {
-    readonly status?: Partial<ChangefeedStatus>;
-  } = {},
-): MaintainerReport {
-  const { status, ...rest } = more;
-  const whole: ChangefeedStatus = { ...blankStatus(id), state: 'normal', ...status };
-  const usual = { isWorking: true, isBootstrapped: true, isClosed: false };
-  return { id, epoch, ...usual, ...rest, status: whole };
-}
-
-/** A maintainer's last word; everything is closed on all nodes unless said otherwise. */
-export function lastWord(
-  id: string,
-  epoch: number,
-  status: Partial<ChangefeedStatus> = { state: 'stopped' },
-  isClosed = true,
-): MaintainerReport {
-  return reportOf(id, epoch, { isWorking: false, isBootstrapped: false, isClosed, status });
 }
 
 /** See the top of this file. It runs on node `a`. */
@@ -152,6 +102,15 @@ export class ToldCoordinator {
   ): ToldCoordinator {
     const one = new ToldCoordinator(nodes, records, store);
     for (const node of nodes) one.boots(node);
+    return one;
+  }
+
+  /** One with nodes `a` and `b`, where changefeed `f` runs on `node` under epoch 3. */
+  static withFeed(node: 'a' | 'b', record: Partial<ChangefeedRecord> = {}): ToldCoordinator {
+    const stored = recordOf('f', { epoch: 3, isNew: false, ...record });
+    const one = new ToldCoordinator(['a', 'b'], [stored]);
+    for (const each of ['a', 'b']) one.boots(each, each === node ? [reportOf('f', 3)] : []);
+    one.sends();
     return one;
   }
 
@@ -247,6 +206,15 @@ export class ToldCoordinator {
     assert(call !== undefined, 'a call waits');
     const outcome = why === undefined || isDone ? this.#storeAnswer(call.request) : null;
     this.#answered(call, why === undefined ? outcome! : failed(why));
+  }
+
+  /** All answers to a write are lost until it is given up; `isDone`: the store did it the first time. */
+  losesAnswers(isDone = false): void {
+    this.answerOne(uncertain, isDone);
+    for (let again = 1; again < tryCount; again++) {
+      this.passes(25, []);
+      this.answerOne(uncertain);
+    }
   }
 
   /** The stored record. */
@@ -377,12 +345,6 @@ function lineOf(message: MaintainerManagerMessage): string {
       return message.kind;
   }
 }
-
-/** The outcome was lost on the way: the store may have done it or not. */
-export const uncertain = failure('COORDINATION_UNCERTAIN', 'no answer', { retry: 'Again' });
-
-/** A failure that may heal. */
-export const trouble = failure('SINK_DISCONNECTED', 'lost', { retry: 'Reconnect' });
 
 /** A node in view. */
 function memberOf(captureId: string): Member {

@@ -11,17 +11,10 @@ import { failed, failure, ok } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import type { BootstrapFeed, CloseFeed } from '#src/protocol/orchestrator.ts';
-import { envOf, refOf } from './../cell-env.ts';
+import { envOf, refOf } from '../cell-env.ts';
+import { configOf } from '../feed-config.ts';
 
-const config = {
-  id: 'f',
-  endpoints: null,
-  startAt: { kind: 'now' } as const,
-  rules: ['*.*'],
-  untilCaughtUp: false,
-  memoryQuota: 1 << 20,
-  stuckAfterMs: 60_000,
-};
+const config = configOf('f');
 const bootstrap = (epoch: number): BootstrapFeed => ({ kind: 'BootstrapFeed', config, epoch });
 const close = (epoch: number, removed = false): CloseFeed => ({
   kind: 'CloseFeed',

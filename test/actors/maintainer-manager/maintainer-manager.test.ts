@@ -12,7 +12,8 @@ import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { ManagerReported } from '#src/protocol/coordinator.ts';
-import { configOf, reportOf } from '../coordinator/told-coordinator.ts';
+import { reportOf } from '../coordinator/coordinator-words.ts';
+import { configOf } from '../feed-config.ts';
 import { refOf } from '../cell-env.ts';
 
 const config = configOf('f');

@@ -11,6 +11,7 @@ import type { MaintainerReported } from '#src/protocol/maintainer-manager.ts';
 import type { ScheduleDispatcher } from '#src/protocol/manager.ts';
 import { places } from '#src/protocol/nodes.ts';
 import { envOf, refOf, told } from '../cell-env.ts';
+import { configOf } from '../feed-config.ts';
 
 /** A position. */
 export const at = (ts: number): Position => ({ ts, gtid: `0-1-${ts}` });
@@ -54,16 +55,8 @@ export class Told {
       splitAbove?: number;
     } = {},
   ) {
-    const config = {
-      id: 'f',
-      endpoints: null,
-      startAt: { kind: 'now' } as const,
-      rules: ['*.*'],
-      untilCaughtUp: more.untilCaughtUp ?? false,
-      memoryQuota: 1 << 20,
-      stuckAfterMs: 60_000,
-      splitAbove: more.splitAbove ?? null,
-    };
+    const { untilCaughtUp = false, splitAbove = null } = more;
+    const config = configOf('f', { untilCaughtUp, splitAbove, stuckAfterMs: 60_000 });
     [this.state, this.effects] = maintainer.init(
       {
         config,
