@@ -49,6 +49,12 @@ export class ServerPair {
     await Promise.all([this.upstream.stop(), this.downstream.stop()]);
   }
 
+  /** commitTs of the newest transaction of the upstream, which is a MariaDB. */
+  async newestTs(): Promise<number> {
+    const [row] = await this.upstream.query<{ gtid: string }>('SELECT @@gtid_binlog_pos AS gtid');
+    return Number(row!.gtid.split('-')[2]);
+  }
+
   /** The arguments that name both servers. */
   get uris(): string[] {
     return ['--upstream', this.upstream.uri(), '--sink-uri', this.downstream.uri()];

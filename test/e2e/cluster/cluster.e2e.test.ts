@@ -7,11 +7,12 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { must } from '#src/base/assert.ts';
+import type { Ongoing } from '#test/fixtures/ongoing.ts';
 import { TestRandom } from '#test/fixtures/random.ts';
 import { bank, type Bank } from '#test/fixtures/workload.ts';
-import { checkHistory, describeViolations } from '#test/history/check-history.ts';
 import { checkChains } from '#test/history/row-chains.ts';
 import { startMariadb } from '#test/servers/mariadb.ts';
+import { extentOf, isAccount, moving, provesEqual } from '#test/e2e/bank-proof.ts';
 import { ServerPair } from '#test/e2e/server-pair.ts';
 import { ServerCluster, until, type ServerMember } from './server-cluster.ts';
 
@@ -23,7 +24,7 @@ const seed = Number(process.env['SLUICE_SEED'] ?? Date.now() % 1_000_000);
 let servers: ServerPair;
 let cluster: ServerCluster;
 let accounts: Bank;
-let work: { readonly end: () => Promise<void> };
+let work: Ongoing;
 
 before(async () => {
   [servers, cluster] = await Promise.all([
@@ -42,7 +43,7 @@ test('a changefeed of a hundred tables, created by the command line, is spread o
   const created = await cluster.client('changefeed', 'create', ...range, ...servers.uris);
   assert.equal(created['id'], 'bank');
   await accounts.setup();
-  work = write();
+  work = moving(accounts, 50);
   await cluster.balanced('bank', tableCount, 3);
 });
 
@@ -109,21 +110,10 @@ test('a node that stood still beyond its lease writes nothing more under its for
 
 test('at the end nothing is lost, nothing came twice, and no token of a slot ever fell', async (t) => {
   await work.end();
-  const [newest] = await servers.upstream.query<{ gtid: string }>(
-    'SELECT @@gtid_binlog_pos AS gtid',
-  );
-  await cluster.reaches('bank', Number(newest!.gtid.split('-')[2]));
-  await servers.assertEqual(['bank']);
-  assert.equal(await accounts.sum(servers.downstream), accounts.total);
-  const isAccount = (table: string): boolean => table.startsWith('bank.');
-  const history = await checkHistory(servers.downstream, {
-    isReplicated: isAccount,
-    bank: { isAccount, total: accounts.total, when: 'end' },
-  });
-  const { dataTransactions, dataRows, slotCommits, raises, ddl } = history;
-  t.diagnostic(JSON.stringify({ dataTransactions, dataRows, slotCommits, raises, ddl }));
-  assert.equal(describeViolations(history), '');
-  assert.ok(raises > 4 * tableCount, `only ${raises} raises`);
+  await cluster.reaches('bank', await servers.newestTs());
+  const history = await provesEqual(servers, accounts);
+  t.diagnostic(extentOf(history));
+  assert.ok(history.raises > 4 * tableCount, `only ${history.raises} raises`);
   const chains = await checkChains(servers.upstream, servers.downstream, {
     isFollowed: isAccount,
   });
@@ -149,21 +139,4 @@ async function thawedTables(frozen: ServerMember): Promise<number> {
   } catch {
     return 0;
   }
-}
-
-/** Money moves between all tables until it is told to stop. */
-function write(): { readonly end: () => Promise<void> } {
-  const working = new AbortController();
-  const moving = (async () => {
-    for (let round = 0; !working.signal.aborted; round += 1) {
-      await accounts.transfer(20, { connections: 2, seed: round, perTransaction: 2 });
-      await sleep(50);
-    }
-  })();
-  return {
-    end: async () => {
-      working.abort();
-      await moving;
-    },
-  };
 }

@@ -102,10 +102,7 @@ test('an etcd that stands still fences every node; all come back with it, and no
         [],
       );
       await cluster.balanced('calm', 12, 3);
-      const [newest] = await servers.upstream.query<{ gtid: string }>(
-        'SELECT @@gtid_binlog_pos AS gtid',
-      );
-      await cluster.reaches('calm', Number(newest!.gtid.split('-')[2]));
+      await cluster.reaches('calm', await servers.newestTs());
       await servers.assertEqual(['bank']);
       assert.equal(await accounts.sum(servers.downstream), accounts.total);
     });

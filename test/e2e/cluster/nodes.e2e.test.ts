@@ -4,8 +4,8 @@ import { after, before, test } from 'node:test';
 import { must } from '#src/base/assert.ts';
 import type { ChangefeedView } from '#src/protocol/coordinator.ts';
 import { bank, type Bank } from '#test/fixtures/workload.ts';
+import { moving, provesEqual } from '#test/e2e/bank-proof.ts';
 import { ServerPair } from '#test/e2e/server-pair.ts';
-import { checkHistory, describeViolations } from '#test/history/check-history.ts';
 import { startMariadb } from '#test/servers/mariadb.ts';
 import { NodeCluster, feedBetween } from './node-cluster.ts';
 
@@ -24,18 +24,18 @@ after(async () => {
 });
 
 test('three nodes share the tables of a changefeed, and every row arrives', async (t) => {
-  const work = write();
+  const work = moving(accounts);
   const config = feedBetween('shared', servers.upstream, servers.downstream);
   // Asked at a node that does not lead, as a rule.
   await cluster.ask({ kind: 'CreateChangefeed', config, createdMs: Date.now() }, 2);
   const spread = await cluster.until('shared', ({ status }) => isEven(status.placement, 12, 3));
   t.diagnostic(JSON.stringify(spread.status.placement));
   await work.end();
-  await provesEqual('shared');
+  await arrives('shared');
 });
 
 test('a node whose lease is revoked stops writing, joins as another capture, and has its share again', async (t) => {
-  const work = write();
+  const work = moving(accounts);
   const { maintainer } = await cluster.view('shared');
   const maintained = must(
     cluster.nodes.find(({ captureId }) => captureId === maintainer),
@@ -55,7 +55,7 @@ test('a node whose lease is revoked stops writing, joins as another capture, and
     assert.notEqual(node.captureId, former);
   }
   await work.end();
-  await provesEqual('shared');
+  await arrives('shared');
 });
 
 test('a node that is not to rejoin ends by its fence', async () => {
@@ -73,20 +73,10 @@ test('a node that is not to rejoin ends by its fence', async () => {
 });
 
 /** Everything written so far arrives, and nothing else is there. */
-async function provesEqual(id: string): Promise<void> {
-  const [newest] = await servers.upstream.query<{ gtid: string }>(
-    'SELECT @@gtid_binlog_pos AS gtid',
-  );
-  const newestTs = Number(newest!.gtid.split('-')[2]);
+async function arrives(id: string): Promise<void> {
+  const newestTs = await servers.newestTs();
   await cluster.until(id, ({ status }) => (status.checkpoint?.ts ?? 0) >= newestTs);
-  await servers.assertEqual(['bank']);
-  assert.equal(await accounts.sum(servers.downstream), accounts.total);
-  const isAccount = (table: string): boolean => table.startsWith('bank.');
-  const history = await checkHistory(servers.downstream, {
-    isReplicated: isAccount,
-    bank: { isAccount, total: accounts.total, when: 'end' },
-  });
-  assert.equal(describeViolations(history), '');
+  await provesEqual(servers, accounts);
 }
 
 /** Every node has its share, one more or less. */
@@ -102,19 +92,4 @@ function isEven(
     counts.length === nodeCount &&
     Math.max(...counts) - Math.min(...counts) <= 1
   );
-}
-
-/** Money moves until it is told to stop. */
-function write(): { readonly end: () => Promise<void> } {
-  const working = new AbortController();
-  const work = (async () => {
-    for (let round = 0; !working.signal.aborted; round += 1)
-      await accounts.transfer(20, { connections: 2, seed: round, perTransaction: 2 });
-  })();
-  return {
-    end: async () => {
-      working.abort();
-      await work;
-    },
-  };
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import type { SpanPlacement } from '#src/protocol/maintainer.ts';
 import { ServerPair } from '#test/e2e/server-pair.ts';
+import { ongoing, type Ongoing } from '#test/fixtures/ongoing.ts';
 import { checkHistory, describeViolations } from '#test/history/check-history.ts';
 import { startMariadb } from '#test/servers/mariadb.ts';
 import { NodeCluster, feedBetween } from './node-cluster.ts';
@@ -110,10 +111,7 @@ async function spread(partCount: number): Promise<readonly SpanPlacement[]> {
 
 /** Waits until what was written so far has arrived. */
 async function arrives(): Promise<void> {
-  const [newest] = await servers.upstream.query<{ gtid: string }>(
-    'SELECT @@gtid_binlog_pos AS gtid',
-  );
-  const newestTs = Number(newest!.gtid.split('-')[2]);
+  const newestTs = await servers.newestTs();
   await cluster.until(id, ({ status }) => (status.checkpoint?.ts ?? 0) >= newestTs);
 }
 
@@ -128,25 +126,17 @@ async function provesEqual(): Promise<void> {
 }
 
 /** Rows come, change, change their keys and go, until told to stop; keys of round `round` are its own. */
-function write(round: number): { readonly end: () => Promise<void> } {
-  const working = new AbortController();
+function write(round: number): Ongoing {
   const base = round * 1_000_000;
-  const work = (async () => {
-    for (let at = base; !working.signal.aborted; at += 40) {
-      const rows = Array.from({ length: 40 }, (_, i) => `(${at + i}, 0, 'row ${at + i}')`);
-      await servers.upstream.script(
-        `INSERT INTO d.hot (id, n, t) VALUES ${rows.join()};
-         UPDATE d.hot SET n = n + 1 WHERE id >= ${Math.max(base, at - 400)} AND id < ${at + 20};
-         BEGIN; UPDATE d.hot SET id = id + 500000 WHERE id >= ${at} AND id < ${at + 8};
-         UPDATE d.hot SET n = n + 1 WHERE id >= ${at + 500_000} AND id < ${at + 500_008}; COMMIT;
-         DELETE FROM d.hot WHERE id >= ${at + 30} AND id < ${at + 34}`,
-      );
-    }
-  })();
-  return {
-    end: async () => {
-      working.abort();
-      await work;
-    },
-  };
+  return ongoing(async (count) => {
+    const at = base + 40 * count;
+    const rows = Array.from({ length: 40 }, (_, i) => `(${at + i}, 0, 'row ${at + i}')`);
+    await servers.upstream.script(
+      `INSERT INTO d.hot (id, n, t) VALUES ${rows.join()};
+       UPDATE d.hot SET n = n + 1 WHERE id >= ${Math.max(base, at - 400)} AND id < ${at + 20};
+       BEGIN; UPDATE d.hot SET id = id + 500000 WHERE id >= ${at} AND id < ${at + 8};
+       UPDATE d.hot SET n = n + 1 WHERE id >= ${at + 500_000} AND id < ${at + 500_008}; COMMIT;
+       DELETE FROM d.hot WHERE id >= ${at + 30} AND id < ${at + 34}`,
+    );
+  });
 }
