@@ -2,6 +2,7 @@
  * Seeded chance in streams of their own: workload, faults, each link, each port. What one stream is asked does not change
  * what another answers, so taking one fault away does not reshuffle the rest of a run.
  */
+import { UniformSource } from '#test/fixtures/random.ts';
 
 /** A hash of 32 bits over text and numbers. */
 export function hashOf(...parts: readonly (string | number)[]): number {
@@ -17,20 +18,12 @@ export function hashOf(...parts: readonly (string | number)[]): number {
 
 /** One stream: the same name gives the same numbers. */
 export class Dice {
-  #state: number;
+  /** Uniform in [0, 1). */
+  readonly next: () => number;
 
   constructor(...name: readonly (string | number)[]) {
-    this.#state = hashOf(...name);
+    this.next = new UniformSource(hashOf(...name)).next;
   }
-
-  /** Uniform in [0, 1). */
-  readonly next = (): number => {
-    this.#state = (this.#state + 0x6d2b_79f5) >>> 0;
-    let mixed = this.#state;
-    mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 
   /** True with this probability. */
   chance(probability: number): boolean {
