@@ -8,6 +8,7 @@ import type { LivingPort, PortWeather } from './sim-port.ts';
 import { Drain } from './sql/drain.ts';
 import type { Mishap } from './sql/sim-machine.ts';
 import { SqlDownstream, type SqlPort } from './sql/sql-downstream.ts';
+import { hostIn } from './sql/virtual-host.ts';
 import type { World } from './world.ts';
 
 /** What a server is made for. */
@@ -52,11 +53,7 @@ export class ServerDownstream implements SimDownstream {
     const drain = new Drain();
     world.settle = () => drain.settleIfNeeded();
     this.#sql = new SqlDownstream({
-      host: {
-        now: () => world.now,
-        random: world.dice('server').next,
-        after: (ms, run) => world.after(ms, run),
-      },
+      host: hostIn(world),
       drain,
       tables: Array.from({ length: parts.tableCount }, (_, i) => `d.t${i}`),
       speed: { ...speed, secondMs: parts.secondMs },

@@ -87,10 +87,11 @@ export class World {
     };
   }
 
-  /** Does the next thing; false when nothing is left. */
-  step(): boolean {
-    const event = this.#take();
-    if (event === undefined) return false;
+  /** Does the next thing that is due until `untilMs`; false when there is none. */
+  step(untilMs = Number.POSITIVE_INFINITY): boolean {
+    const due = this.#events[0];
+    if (due === undefined || due.at > untilMs) return false;
+    const event = this.#take(due);
     this.#now = Math.max(this.#now, event.at);
     if (event.dropped) return true;
     this.stepCount++;
@@ -112,11 +113,10 @@ export class World {
     return done();
   }
 
-  #take(): Event | undefined {
+  #take(first: Event): Event {
     const events = this.#events;
-    const first = events[0];
     const last = events.pop();
-    if (first === undefined || last === undefined || events.length === 0) return first;
+    if (last === undefined || events.length === 0) return first;
     events[0] = last;
     for (let i = 0; ;) {
       let least = i;

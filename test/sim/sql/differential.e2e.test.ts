@@ -166,10 +166,10 @@ class Script {
 
   /** Does what is due at this moment of virtual time. */
   async #pass(): Promise<void> {
-    const { host, drain } = this.#world;
+    const { world, drain } = this.#world;
     do {
       await drain.settle();
-      while (host.step(host.now()));
+      while (world.step(world.now));
     } while (drain.isNeeded);
   }
 

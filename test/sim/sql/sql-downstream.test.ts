@@ -5,10 +5,11 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { World } from '../world.ts';
 import { Drain } from './drain.ts';
 import { ownSpan, randomHistory, versionsOf } from './owner.ts';
 import { SqlDownstream } from './sql-downstream.ts';
-import { VirtualHost } from './virtual-host.ts';
+import { hostIn } from './virtual-host.ts';
 
 const seedCount = Number(process.env['SLUICE_SIM_SQL_SEEDS'] ?? 40);
 const firstSeed = Number(process.env['SLUICE_SIM_SEED'] ?? 1);
@@ -41,7 +42,8 @@ class Holder {
 }
 
 async function runSeed(seed: number): Promise<void> {
-  const host = new VirtualHost(seed);
+  const world = new World(seed);
+  const host = hostIn(world);
   const drain = new Drain();
   const { random } = host;
   const speed = {
@@ -131,7 +133,7 @@ async function runSeed(seed: number): Promise<void> {
     !(host.now() > chaosUntil && isCopied() && doneCount >= spans.length)
   ) {
     assert.ok(host.now() < 600_000, `not done after 10 minutes: ${doneCount} spans`);
-    assert.ok(host.step(), 'something is due');
+    assert.ok(world.step(), 'something is due');
     await drain.settleIfNeeded();
   }
   assert.equal(check.violation, null);
