@@ -1,33 +1,17 @@
 /** The row events of a simulated log: tables of a key and a version, as MariaDB logs them, and read back independently. */
-import {
-  RowEventWriter,
-  rowsEventType,
-  writeTableMap,
-} from '#src/adapters/workload/row-event-writer.ts';
+import { rowsEventType, writeTableMap } from '#src/adapters/workload/row-event-writer.ts';
 import type { WriterTable } from '#src/adapters/workload/row-event-writer.ts';
 import { assert } from '#src/base/assert.ts';
+import { rowEventOf, type RowEvent } from '#test/fixtures/row-event.ts';
 import type { RowChange } from './history.ts';
 
-const writer = new RowEventWriter();
 const tables = new Map<string, { readonly table: WriterTable; readonly map: Uint8Array }>();
 
-/** A rows event with the table map before it. */
-export interface RowsEvent {
-  readonly map: Uint8Array;
-  readonly type: number;
-  /** Valid until the next event is written. */
-  readonly body: Uint8Array;
-}
-
 /** The event of one change: an insert of version 1, or an update to the next version. */
-export function rowsEventOf(change: RowChange): RowsEvent {
+export function rowsEventOf(change: RowChange): RowEvent {
   const { table, map } = tableOf(change.span);
   const { key, from } = change;
-  writer.open(table, from === 0 ? 1 : 2);
-  if (from > 0) writer.image([key, from]);
-  writer.image([key, from + 1]);
-  const type = from === 0 ? rowsEventType.insert : rowsEventType.update;
-  return { map, type, body: writer.body() };
+  return rowEventOf(table, from === 0 ? null : [key, from], [key, from + 1], map);
 }
 
 /** Columns of every table: `k INT UNSIGNED PRIMARY KEY`, `v INT UNSIGNED NOT NULL`. */

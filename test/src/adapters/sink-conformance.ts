@@ -4,18 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import {
-  RowEventWriter,
-  type WriterRow,
-  type WriterTable,
-  rowsEventType,
-  writeTableMap,
-} from '#src/adapters/workload/row-event-writer.ts';
+import type { WriterRow, WriterTable } from '#src/adapters/workload/row-event-writer.ts';
 import type { Failure } from '#src/base/failure.ts';
 import { BlockWriter } from '#src/model/block.ts';
 import { resumeOf } from '#src/model/lane-resume.ts';
 import type { Checkpoint, DdlEvent } from '#src/model/position.ts';
 import type { SinkAnswer, SinkApplied, SinkPort, SinkRequest, SlotState } from '#src/ports/sink.ts';
+import { rowEventOf } from '#test/fixtures/row-event.ts';
 
 /** A fresh downstream of one test. */
 export interface SinkUnderTest {
@@ -54,17 +49,11 @@ export function blockOf(
   isOpen = false,
 ): Uint8Array {
   const writer = new BlockWriter(`${table.schema}.${table.table}`, 'mariadb');
-  const event = new RowEventWriter();
   for (const [ts, changes] of transactions) {
     writer.begin(ts, 1_000_000 + ts, `0-1-${ts}`);
     for (const [before, after] of changes) {
-      event.open(table, before !== null && after !== null ? 2 : 1);
-      if (before !== null) event.image(before);
-      if (after !== null) event.image(after);
-      let type: number = rowsEventType.update;
-      if (before === null) type = rowsEventType.insert;
-      else if (after === null) type = rowsEventType.delete;
-      writer.rows('t', writeTableMap(table), type, event.body());
+      const { map, type, body } = rowEventOf(table, before, after);
+      writer.rows('t', map, type, body);
     }
     if (!(isOpen && ts === transactions.at(-1)![0])) writer.commit();
   }
