@@ -74,9 +74,20 @@ export interface UriNames {
 
 const optionNames: UriNames = { upstream: '--upstream', sink: '--sink-uri' };
 
+/** Sinks whose slots every node finds at the same place; those of the others fence and remember for one process. */
+const sharedSinkSchemes = ['mysql', 'mariadb'];
+
 /** CONFIG_INVALID with every problem of both URIs, before any thread starts. */
 export function checkUris(upstreamUri: string, sinkUri: string, names = optionNames): void {
   refuse([...upstreamProblems(names.upstream, upstreamUri), ...sinkProblems(names.sink, sinkUri)]);
+}
+
+/** CONFIG_INVALID when the nodes of a cluster cannot share this sink: each would write its own copy of its own tables. */
+export function checkSharedSink(sinkUri: string, name: string): void {
+  const scheme = schemeOf(sinkUri);
+  if (sharedSinkSchemes.includes(scheme)) return;
+  const known = sharedSinkSchemes.map((one) => `${one}://`).join(' or ');
+  refuse([`${name}: ${scheme}:// is one process's own; nodes of a cluster need ${known}`]);
 }
 
 /** CONFIG_INVALID with every problem of an upstream's URI. */

@@ -11,7 +11,14 @@ import { fail, FailureError } from '#src/base/failure.ts';
 import type { Position, TimelineSegment } from '#src/model/position.ts';
 import type { StartAt } from '#src/model/start-at.ts';
 import type { Log } from '#src/ports/log.ts';
-import { checkUpstreamUri, checkUris, openSink, openUpstream, schemeOf } from './ports.ts';
+import {
+  checkSharedSink,
+  checkUpstreamUri,
+  checkUris,
+  openSink,
+  openUpstream,
+  schemeOf,
+} from './ports.ts';
 
 /** What to look at. */
 export interface PreflightOptions {
@@ -21,6 +28,8 @@ export interface PreflightOptions {
   readonly startAt: StartAt;
   readonly rules: readonly string[];
   readonly laneCount: number;
+  /** Several nodes may write. */
+  readonly isCluster: boolean;
   readonly log: Log;
 }
 
@@ -39,6 +48,7 @@ const alwaysOpen = { mayWrite: (): boolean => true };
 export async function preflight(options: PreflightOptions): Promise<PreflightResult> {
   const { id, upstreamUri, sinkUri, rules, laneCount, log } = options;
   checkUris(upstreamUri, sinkUri, { upstream: 'upstream_uri', sink: 'sink_uri' });
+  if (options.isCluster) checkSharedSink(sinkUri, 'sink_uri');
   const upstream = openUpstream({ upstreamUri }, log);
   const sink = openSink({ sinkUri, captureId: `check-${id}`, laneCount }, alwaysOpen, log);
   try {

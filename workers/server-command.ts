@@ -73,7 +73,15 @@ export async function server(options: ServerOptions, version: string): Promise<n
   const seal = new UriSeal(secretKey);
   const { clusterId } = options;
   const log = openLog('main', { captureId: node.captureId, logLevel: options.logLevel });
-  const plane = new NodeControlPlane({ clusterId, node, address: () => address, seal, log });
+  const isCluster = options.etcd !== undefined;
+  const plane = new NodeControlPlane({
+    clusterId,
+    isCluster,
+    node,
+    address: () => address,
+    seal,
+    log,
+  });
   try {
     const metrics = openMetrics(plane);
     const api = await startApiServer({ plane, listen: options.addr, version, metrics, token, log });

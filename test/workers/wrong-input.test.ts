@@ -173,6 +173,23 @@ test(
   },
 );
 
+test('a sink that nodes cannot share is refused in a cluster', { timeout: 60_000 }, async (t) => {
+  const node = await TestNode.start(undefined, true);
+  t.after(() => node.stop());
+  for (const scheme of ['sqlite', 'blackhole', 'SQLite']) {
+    const sink_uri = `${scheme}:///tmp/copy.db`;
+    const { status, body } = await node.call('POST', base, { ...good, sink_uri });
+    assert.equal(
+      `${status} ${String(body['error_code'])}: ${String(body['error_msg'])}`,
+      `400 CONFIG_INVALID: sink_uri: ${scheme.toLowerCase()}:// is one process's own; nodes of a cluster need mysql:// or mariadb://`,
+    );
+  }
+  // URIs that are wrong anyway are told first.
+  const wrong = await node.call('POST', base, { ...good, sink_uri: 'sqlite://' });
+  assert.equal(wrong.body['error_msg'], 'sink_uri: the sink is not sqlite:///path/to/file');
+  assert.deepEqual((await node.call('GET', base)).body, { total: 0, items: [] });
+});
+
 test(
   'other requests that do not fit are refused in exact words',
   { timeout: 60_000 },

@@ -43,6 +43,8 @@ export interface AskedNode {
 /** What it asks through. */
 export interface NodeControlPlaneParts {
   readonly clusterId: string;
+  /** The node is one of several, or may become so. */
+  readonly isCluster: boolean;
   readonly node: AskedNode;
   /** `HOST:PORT` of this node's API. */
   readonly address: () => string;
@@ -263,8 +265,8 @@ export class NodeControlPlane implements ControlPlane {
   #check({ id, upstreamUri, sinkUri, config }: Ends, startAt: StartAt): Promise<PreflightResult> {
     const { rules, laneCount } = config;
     compileTableFilter(rules);
-    const { log } = this.#parts;
-    return preflight({ id, upstreamUri, sinkUri, startAt, rules, laneCount, log });
+    const { log, isCluster } = this.#parts;
+    return preflight({ id, upstreamUri, sinkUri, startAt, rules, laneCount, isCluster, log });
   }
 }
 

@@ -353,6 +353,7 @@ test('who asks while nobody is coordinator is told so, and when to ask again', a
   const absent = failure('COORDINATOR_ABSENT', 'no coordinator answered', { retry: 'Again' });
   const alone = new NodeControlPlane({
     clusterId: 'c',
+    isCluster: false,
     node: {
       captureId: 'node-2',
       leader: null,

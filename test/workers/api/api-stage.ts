@@ -42,8 +42,11 @@ export class TestNode {
     this.#ownsDirectory = ownsDirectory;
   }
 
-  /** Starts a node on a directory; without one, on a new one that is removed at the end. */
-  static async start(given?: string): Promise<TestNode> {
+  /**
+   * Starts a node on a directory; without one, on a new one that is removed at the end. One that is told it belongs to a
+   * cluster checks what it is asked as such a node does.
+   */
+  static async start(given?: string, isCluster = false): Promise<TestNode> {
     const directory = given ?? mkdtempSync(join(tmpdir(), 'sluice-node-'));
     const logged: string[] = [];
     const log = (...line: readonly unknown[]): void => void logged.push(JSON.stringify(line));
@@ -65,6 +68,7 @@ export class TestNode {
     });
     const plane = new NodeControlPlane({
       clusterId: 'c',
+      isCluster,
       node,
       address: () => '127.0.0.1:8300',
       seal: new UriSeal(secretKey),
