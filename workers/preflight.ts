@@ -1,5 +1,5 @@
 /**
- * Both ends of a changefeed looked at before it is created or resumed: what would make it fail at once is told to the person
+ * Both ends of a changefeed looked at before it is created or updated: what would make it fail at once is told to the person
  * who asks, not to a log. Uses the very checks that the changefeed makes at its start.
  */
 import {

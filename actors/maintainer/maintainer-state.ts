@@ -127,6 +127,8 @@ export interface MaintainerState {
   readonly heat: TableHeat;
   readonly history: PositionHistory;
   facts: SourceFacts | null;
+  /** The server that the sink has opened; null before. */
+  sinkServer: string | null;
   /** Timeline of the stored checkpoint. */
   storedTimeline: readonly TimelineSegment[];
   routing: Routing;
@@ -178,6 +180,7 @@ export function newState(props: MaintainerProps, env: Env): MaintainerState {
     heat: new TableHeat(env.now()),
     history: new PositionHistory(),
     facts: null,
+    sinkServer: null,
     storedTimeline: [],
     routing: { rules: config.rules, groups: {} },
     checkpoint: null,

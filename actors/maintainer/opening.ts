@@ -1,8 +1,9 @@
 /** A maintainer's way from its start to running: the feed's slot, every node's word, the upstream, the groups of tables. */
 import { assert, unreachable } from '#src/base/assert.ts';
-import type { Failure, Outcome } from '#src/base/failure.ts';
+import { failure as failureOf, type Failure, type Outcome } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import type { Position } from '#src/model/position.ts';
 import type { SinkAnswer } from '#src/ports/sink.ts';
 import type { SourceFacts } from '#src/protocol/maintainer.ts';
 import type { ManagerMessage } from '#src/protocol/manager.ts';
@@ -37,6 +38,8 @@ export function sinkAnswered(
   switch (tag) {
     case 'open':
       if (state.phase.at !== 'opening') return [];
+      assert(answer.kind === 'Opened', 'answer to Open');
+      state.sinkServer = answer.serverId;
       state.phase = { at: 'raising' };
       return [callSink(state, { kind: 'RaiseFeed', ...feedSlot(state) }, 'raise')];
     case 'raise':
@@ -89,11 +92,7 @@ export function gathered(state: S, env: Env): readonly Effect[] {
   state.bootstrap = bootstrap;
   if (answers === null) return [];
   const facts = [...answers.values()].find(({ source }) => source !== null)?.source ?? null;
-  if (facts !== null) {
-    state.facts = facts;
-    state.checkpoint ??= facts.start;
-    return becomeGrouping(state);
-  }
+  if (facts !== null) return factsKnown(state, facts, state.checkpoint ?? facts.start);
   state.phase = { at: 'checking' };
   return checkOn(state, env);
 }
@@ -112,13 +111,17 @@ export function checkOn(state: S, env: Env): readonly Effect[] {
 
 /** Its own node has checked the upstream. */
 export function sourceChecked(state: S, facts: SourceFacts): readonly Effect[] {
-  if (state.phase.at !== 'checking') return [];
-  state.facts = facts;
-  state.checkpoint = facts.start;
-  return becomeGrouping(state);
+  return state.phase.at === 'checking' ? factsKnown(state, facts, facts.start) : [];
 }
 
-function becomeGrouping(state: S): readonly Effect[] {
+/** Whoever copies a server to itself reads its own writes for ever: here every way to start one comes by. */
+function factsKnown(state: S, facts: SourceFacts, start: Position): readonly Effect[] {
+  if (facts.serverId === state.sinkServer) {
+    const why = failureOf('SINK_IS_UPSTREAM', 'upstream and sink are the same server');
+    return becomeClosing(state, 'failed', why);
+  }
+  state.facts = facts;
+  state.checkpoint = start;
   state.phase = { at: 'grouping' };
   return [readGroups(state)];
 }

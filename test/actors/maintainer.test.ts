@@ -9,7 +9,7 @@ import { Told, at, base, ddl, facts, lost } from './maintainer/told.ts';
 test('it raises before it asks anybody, and stores the start before history flows', () => {
   const one = new Told();
   assert.deepEqual(told(one.effects), ['timer tick 50', 'port Open']);
-  const opened = { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 } as const;
+  const opened = { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 } as const;
   assert.deepEqual(one.sink('open', opened), ['port RaiseFeed']);
   assert.deepEqual(one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] }), [
     'orchestrator BootstrapFeed',
@@ -20,9 +20,23 @@ test('it raises before it asks anybody, and stores the start before history flow
   assert.deepEqual(one.groups(), ['port SaveCheckpoint', 'dm-a StartSource']);
 });
 
+test('a server is not copied to itself, whether its log is still to be read or a manager reads it already', () => {
+  for (const isStreaming of [false, true]) {
+    const one = new Told();
+    const { serverId } = facts;
+    one.sink('open', { kind: 'Opened', version: '1', serverId, laneCount: 1 });
+    one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
+    one.bootstrap('a');
+    one.adopt('a', [], isStreaming);
+    if (!isStreaming) one.tell({ kind: 'SourceChecked', facts });
+    one.close('a');
+    assert.deepEqual(one.lastWord, ['failed', undefined, 'SINK_IS_UPSTREAM']);
+  }
+});
+
 test('spec/01 §1.9: it goes on when every node has answered, and asks the silent ones again', () => {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.bootstrap('a');
   assert.deepEqual(one.adopt('a'), []);
@@ -34,7 +48,7 @@ test('spec/01 §1.9: it goes on when every node has answered, and asks the silen
 
 test('what runs is adopted under its tokens; of two claims the higher token stays', () => {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.bootstrap('a');
   one.bootstrap('b');
@@ -63,7 +77,7 @@ test('what runs is adopted under its tokens; of two claims the higher token stay
 
 test('P2: what ends between its adoption and the first placing is not taken before the table knows of it', () => {
   const one = new Told();
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', {
     kind: 'FeedRaised',
     checkpoint: { version: 1, position: at(10), timeline: [] },
@@ -102,7 +116,7 @@ test('the checkpoint is the lowest of all that are required, and a new span begi
 
 test('I-7: every assignment has a token of its own, above those of all earlier epochs', () => {
   const one = new Told();
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.bootstrap('a');
   one.adopt('a');
@@ -292,7 +306,7 @@ test('Q6, Q7: a hand-off before everybody was heard is not taken on, a close is'
 
 test('P2: one that is stopped before it has taken on what runs never moves the checkpoint', () => {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   const checkpoint = { version: 1, position: at(10), timeline: [] } as const;
   one.sink('raise', { kind: 'FeedRaised', checkpoint, parts: [] });
   one.bootstrap('a');
@@ -370,7 +384,7 @@ test('once fenced it saves nothing more and closes nothing: another takes over w
 
 test('E6: one that is refused because a newer has closed ends', () => {
   const one = new Told();
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.orchestrator('a', { kind: 'FeedBootstrapped', is: 'refused', manager: null });
   assert.equal(one.lastWord[2], 'SINK_FENCED');

@@ -253,6 +253,16 @@ test('a DDL that the downstream refuses ends the copy before anything after it',
   await pair.assertEqual(['refused'], args.slice(2));
 });
 
+test('a server is not copied to itself, under whatever address', async () => {
+  const { upstream } = pair;
+  for (const sink of [upstream.uri(), `mysql://root@/?socket=${upstream.socket}`]) {
+    const ends = ['--upstream', upstream.uri(), '--sink-uri', sink];
+    const end = await sluice(['replicate', ...ends, '--until-caught-up', '--json'], 60_000);
+    const message = assertFailed(end, 1, 'SINK_IS_UPSTREAM');
+    assert.equal(message, 'upstream and sink are the same server');
+  }
+});
+
 test('a table whose engine has no transactions is refused', async () => {
   const args = await schemaFor('engine', false, '(id INT PRIMARY KEY) ENGINE=InnoDB');
   await pair.downstream.query('CREATE DATABASE engine');

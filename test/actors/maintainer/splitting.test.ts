@@ -15,7 +15,7 @@ const [low, high] = ['s.t#0-32767', 's.t#32768-65535'] as const;
 /** A running maintainer of one table. */
 function undivided(more: ConstructorParameters<typeof Told>[0] = {}): Told {
   const one = new Told(more);
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
   one.bootstrap('a');
   one.adopt('a');
@@ -173,7 +173,7 @@ test('a table that waits to be split is asked about again when a DDL has run', (
 
 test('the next maintainer takes the parts from the slots, and stops who serves the table otherwise', () => {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [low, high] });
   one.bootstrap('a');
   one.bootstrap('b');
@@ -247,7 +247,7 @@ test('spec/01 §1.8 balance split: who does not want it is left alone, and so is
 
 test('spec/01 §1.8 basic: parts of a table go to the node that has fewest of them', () => {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: evenParts(whole, 4) });
   one.bootstrap('a');
   one.bootstrap('b');

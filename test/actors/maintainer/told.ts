@@ -164,7 +164,7 @@ export class Told {
   /** Up to running on node a (and b), with spans s and t at 10. */
   static running(more: ConstructorParameters<typeof Told>[0] = {}): Told {
     const one = new Told(more);
-    one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+    one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
     one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
     for (const node of more.nodes ?? ['a']) one.bootstrap(node);
     for (const node of more.nodes ?? ['a']) one.adopt(node);
