@@ -1,7 +1,8 @@
 /**
- * How long a fence takes, with cells that work without pause on two threads: from the call to the last delivery, to the last
- * submit, and to the proof that all are dead; one thread spinning or not. Beside it Erlang/OTP: a `one_for_all` supervisor of as
- * many idle children that gives up when one is killed, until it is down.
+ * How long a fence takes, over cells on two threads: from the call to the last delivery, to the last submit, and to the proof
+ * that all are dead. The cells wait for mail, or work without pause (then each core has more to run than one thread, and
+ * the tail is the system's time slice), or work beside one that spins. Beside the waiting ones Erlang/OTP: a `one_for_all`
+ * supervisor of as many waiting children that gives up when one is killed, until it is down.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { noErlang, runErlang } from './erlang.ts';
@@ -9,10 +10,12 @@ import { BenchSystem } from './fence-system.ts';
 import { word } from './fence-world.ts';
 import { percentile, printLine, round2 } from './figures.ts';
 
+type Load = 'waiting' | 'working' | 'spinning';
+
 /** Milliseconds of one kind of fence. */
 export interface FenceCase {
   readonly cells: number;
-  readonly spinning: boolean;
+  readonly load: Load;
   readonly runs: number;
   readonly lastDelivery: Spread;
   readonly lastSubmit: Spread;
@@ -41,8 +44,9 @@ export async function fence(options: { readonly json: boolean }): Promise<object
   const bench = await BenchSystem.start();
   const cases: FenceCase[] = [];
   for (const [cells, runs, spinningRuns] of runCounts) {
-    cases.push(await measure(bench, { cells, spinning: false, runs }, peer?.get(cells)));
-    cases.push(await measure(bench, { cells, spinning: true, runs: spinningRuns }, undefined));
+    cases.push(await measure(bench, { cells, load: 'waiting', runs }, peer?.get(cells)));
+    cases.push(await measure(bench, { cells, load: 'working', runs }, undefined));
+    cases.push(await measure(bench, { cells, load: 'spinning', runs: spinningRuns }, undefined));
   }
   await bench.stop();
   if (!options.json) print(cases);
@@ -58,15 +62,17 @@ export async function fence(options: { readonly json: boolean }): Promise<object
 
 async function measure(
   bench: BenchSystem,
-  what: { readonly cells: number; readonly spinning: boolean; readonly runs: number },
+  what: { readonly cells: number; readonly load: Load; readonly runs: number },
   peer: readonly number[] | undefined,
 ): Promise<FenceCase> {
-  const { cells, spinning, runs } = what;
+  const { cells, load, runs } = what;
+  const spinner = load === 'spinning';
+  const does = load === 'waiting' ? 'wait' : 'work';
   const times = { delivery: [] as number[], submit: [] as number[], dead: [] as number[] };
   // The first runs warm up.
   for (let run = -3; run < runs; run++) {
-    await bench.spawn({ count: cells, does: 'work', spinner: spinning });
-    await sleep(spinning ? 10 : 2);
+    await bench.spawn({ count: cells, does, spinner });
+    await sleep(spinner ? 10 : 2);
     const calledNs = process.hrtime.bigint();
     const proof = await bench.system.fence('bench', 'bench/w');
     const deadMs = Number(process.hrtime.bigint() - calledNs) / 1e6;
@@ -84,7 +90,7 @@ async function measure(
     peer === undefined ? {} : { ratio: round2(spread(peer).p50 / spread(times.dead).p50) };
   return {
     cells,
-    spinning,
+    load,
     runs,
     lastDelivery: spread(times.delivery),
     lastSubmit: spread(times.submit),
@@ -147,9 +153,9 @@ function print(cases: readonly FenceCase[]): void {
   printLine(['cells', 'last delivery', 'last submit', 'all dead', 'Erlang', 'ratio']);
   const text = (value: Spread | undefined): string =>
     value === undefined ? '' : `${value.p50} / ${value.p99}`;
-  for (const { cells, spinning, lastDelivery, lastSubmit, allDead, erlang: peer, ratio } of cases) {
+  for (const { cells, load, lastDelivery, lastSubmit, allDead, erlang: peer, ratio } of cases) {
     printLine([
-      `${cells}${spinning ? ' + spinner' : ''}`,
+      `${cells} ${load}`,
       text(lastDelivery),
       text(lastSubmit),
       text(allDead),
