@@ -357,10 +357,11 @@ export class ActorSystem {
 
   /** What main does at each fence: its own cells first, then the tree, then proof of the other threads. */
   async #obeyFence(): Promise<FenceProof> {
+    const startedMs = performance.now();
     const rung = Atomics.load(this.gate.words.bells, 0);
     this.#shell.sweep();
     this.tree.fenced(this.gate.words.fences);
-    const proof = await proveFence(this.gate, this.#threads);
+    const proof = await proveFence(this.gate, this.#threads, startedMs);
     // Whoever fenced here and the bell that rang meet in one fence: it is told of once.
     if (rung <= this.#toldFences) return proof;
     this.#toldFences = rung;

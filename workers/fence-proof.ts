@@ -1,5 +1,5 @@
 /** How a fence is brought to its end: every thread confirms, or is ended (FENCE §2, DESIGN §5). Runs on main. */
-import type { Gate } from './gate.ts';
+import type { Gate, Submits } from './gate.ts';
 import type { Threads } from './threads.ts';
 
 /** A thread that has not confirmed a fence by then is terminated (DESIGN §5). */
@@ -13,14 +13,23 @@ export interface FenceProof {
   readonly isProven: boolean;
   /** Threads that had to be terminated. */
   readonly terminated: readonly string[];
+  /** From when main heard of it. */
   readonly elapsedMs: number;
+  /** What the gate had let through by then: of what was fenced, nothing later than the fence. */
+  readonly submits: Submits;
 }
 
-/** Waits until every thread has confirmed what is fenced now, and terminates those that do not in time. */
-export async function proveFence(gate: Gate, threads: Threads): Promise<FenceProof> {
+/**
+ * Waits until every thread has confirmed what is fenced now, and terminates those that do not in time. All times count from
+ * `startedMs` of `performance.now`, when main heard of the fence: it has work of its own before it waits here.
+ */
+export async function proveFence(
+  gate: Gate,
+  threads: Threads,
+  startedMs: number,
+): Promise<FenceProof> {
   const fenced = gate.fencedNow();
   const { bells } = gate.words;
-  const startedMs = performance.now();
   const terminated = new Set<string>();
   const elapsed = (): number => performance.now() - startedMs;
   for (;;) {
@@ -30,7 +39,12 @@ export async function proveFence(gate: Gate, threads: Threads): Promise<FencePro
     );
     const isOver = open.length === 0 || elapsed() > proveWithinMs;
     if (isOver) {
-      return { isProven: open.length === 0, terminated: [...terminated], elapsedMs: elapsed() };
+      return {
+        isProven: open.length === 0,
+        terminated: [...terminated],
+        elapsedMs: elapsed(),
+        submits: gate.submits(),
+      };
     }
     if (elapsed() >= confirmWithinMs) {
       for (const { name } of open) {

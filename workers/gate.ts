@@ -11,8 +11,16 @@ import {
   makeSharedMemory,
   noDeadline,
   sharedWords,
+  threadCountMax,
   type SharedWords,
 } from './shared-memory.ts';
+
+/** What a gate has let through. */
+export interface Submits {
+  readonly count: number;
+  /** When the last one asked: monotonic ns; 0 never. */
+  readonly lastNs: bigint;
+}
 
 /** One thread's view of the gate. */
 export class Gate {
@@ -120,8 +128,32 @@ export class Gate {
     return !this.isShut(0);
   }
 
-  /** Whether `life` may submit now (FENCE §2.1); to be asked immediately before the bytes go to the socket. */
+  /**
+   * Whether `life` may submit now (FENCE §2.1); to be asked immediately before the bytes go to the socket. A yes is written
+   * down with a time from before the fence word was read: one that is later than a fence proves the gate wrong.
+   */
   mayWrite(life: GateLife): boolean {
+    const askedNs = process.hrtime.bigint();
+    if (!this.#isOpen(life)) return false;
+    const { lastSubmits, submitCounts } = this.words;
+    Atomics.store(lastSubmits, this.thread, askedNs);
+    Atomics.add(submitCounts, this.thread, 1n);
+    return true;
+  }
+
+  /** The submits of all threads so far. */
+  submits(): Submits {
+    const { lastSubmits, submitCounts } = this.words;
+    let [count, lastNs] = [0n, 0n];
+    for (let thread = 0; thread < threadCountMax; thread++) {
+      count += Atomics.load(submitCounts, thread);
+      const askedNs = Atomics.load(lastSubmits, thread);
+      if (askedNs > lastNs) lastNs = askedNs;
+    }
+    return { count: Number(count), lastNs };
+  }
+
+  #isOpen(life: GateLife): boolean {
     const { fences, suspended, deadline } = this.words;
     if (Atomics.load(fences, life.gate) >= life.generation) return false;
     const until = Atomics.load(deadline, 0);

@@ -42,6 +42,10 @@ export interface SharedWords {
   readonly deadline: BigInt64Array;
   /** Per thread: monotonic ns of its last heartbeat; 0 while the thread is not running. */
   readonly heartbeats: BigInt64Array;
+  /** Per thread: monotonic ns at which it last asked whether it may submit and was told yes; 0 never. */
+  readonly lastSubmits: BigInt64Array;
+  /** Per thread: how often it was told so. */
+  readonly submitCounts: BigInt64Array;
 }
 
 const int32Counts = [
@@ -52,7 +56,7 @@ const int32Counts = [
   threadCountMax,
   threadCountMax,
 ] as const;
-const int64Counts = [2, threadCountMax] as const;
+const int64Counts = [2, threadCountMax, threadCountMax, threadCountMax] as const;
 
 /** Fresh memory, all words 0. */
 export function makeSharedMemory(): SharedArrayBuffer {
@@ -73,10 +77,11 @@ export function sharedWords(memory: SharedArrayBuffer): SharedWords {
     at += count * 4;
     return view;
   };
-  const [deadline, heartbeats] = [longs(int64Counts[0]), longs(int64Counts[1])];
   return {
-    deadline,
-    heartbeats,
+    deadline: longs(int64Counts[0]),
+    heartbeats: longs(int64Counts[1]),
+    lastSubmits: longs(int64Counts[2]),
+    submitCounts: longs(int64Counts[3]),
     fences: ints(int32Counts[0]),
     lives: ints(int32Counts[1]),
     bells: ints(int32Counts[2]),

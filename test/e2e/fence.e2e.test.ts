@@ -11,6 +11,8 @@ import type { SqlServer } from '#test/servers/sql-server.ts';
 import { Replication, type ReplicationOptions } from '#workers/replication.ts';
 
 const tableCount = 1_000;
+/** What a fence promises (DESIGN §5): far above what it takes, so that a slow machine does not fail it. */
+const goneWithinMs = 1_000;
 
 async function one(server: SqlServer, sql: string): Promise<string> {
   const rows = await server.query(sql);
@@ -36,8 +38,14 @@ test('nothing commits after a fence of a thousand dispatchers, and nothing is lo
     },
   });
   await busy.promise;
-  const proof = await cut.capture.fence('test');
+  const fencing = cut.capture.fence('test');
+  // The call has shut the gate by now, before anything of it was awaited.
+  const shutNs = process.hrtime.bigint();
+  const proof = await fencing;
   assert.equal(proof.isProven, true);
+  t.diagnostic(`${proof.elapsedMs.toFixed(1)} ms, ${proof.terminated.length} threads terminated`);
+  assert.ok(proof.elapsedMs < goneWithinMs);
+  assert.ok(proof.submits.lastNs <= shutNs, 'a submit after the gate was shut');
   const sessions =
     "SELECT COUNT(*) FROM information_schema.processlist WHERE user <> 'system user'";
   // The server finishes what it had been sent; our own question is the one session left.
@@ -45,6 +53,10 @@ test('nothing commits after a fence of a thousand dispatchers, and nothing is lo
   const position = await one(server, 'SELECT @@gtid_binlog_pos');
   await sleep(300);
   assert.equal(await one(server, 'SELECT @@gtid_binlog_pos'), position);
+  // Each commit in the downstream's log was let through by the gate: none came by another way.
+  const commits = Number(position.split('-').at(-1));
+  t.diagnostic(`${commits} commits, ${proof.submits.count} submits`);
+  assert.ok(commits > 1_500 && commits <= proof.submits.count);
   await cut.capture.stop();
   const { ok, status } = await (await Replication.start(options)).result;
   assert.deepEqual([ok, status.state], [true, 'finished']);

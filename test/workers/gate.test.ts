@@ -23,6 +23,21 @@ test('a fence ends the living generation for every view of the memory, and the n
   assert.deepEqual([gate.mayWrite(life), gate.mayWrite(next)], [false, true]);
 });
 
+test('what a gate lets through is counted, with a time before any later fence', () => {
+  const gate = new Gate();
+  const other = new Gate(gate.memory, 1);
+  const life = { gate: 0, generation: gate.begin(0) };
+  assert.deepEqual(gate.submits(), { count: 0, lastNs: 0n });
+  const before = now();
+  for (const one of [gate, other, other]) one.mayWrite(life);
+  gate.fence([0]);
+  const shut = now();
+  for (const one of [gate, other]) one.mayWrite(life);
+  const { count, lastNs } = gate.submits();
+  assert.equal(count, 3);
+  assert.ok(before <= lastNs && lastNs <= shut);
+});
+
 test('gates are fenced apart', () => {
   const gate = new Gate();
   const lives = [0, 1, 2].map((one) => ({ gate: one, generation: gate.begin(one) }));
