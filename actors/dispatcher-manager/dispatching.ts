@@ -91,7 +91,6 @@ export function takeWatermark(state: S, message: DispatcherWatermark, env: Env):
     rows: totals.rows + message.rows,
     writtenRows: totals.writtenRows + message.writtenRows,
     transactions: totals.transactions + message.transactions,
-    appliedMs: Math.max(totals.appliedMs, message.commitMs),
   };
   const assignment = state.served.get(message.span);
   if (assignment === undefined) return;

@@ -13,7 +13,7 @@ const loadsEveryMs = 1_000;
 
 /** Everything of all assignments that count, ended ones included, is committed up to here. */
 export function checkpointOf(state: S): number {
-  return Math.min(state.resolved?.ts ?? 0, state.served.lowestTs());
+  return Math.min(state.resolved?.ts ?? 0, state.served.hindmost().ts);
 }
 
 /** Looks now and then which spans have most to do: the next heartbeat tells. */
@@ -26,7 +26,9 @@ export function lookAtLoads(state: S, nowMs: number): void {
 /** Sends a heartbeat when there is news, and now and then without. */
 export function beat(state: S, effects: Effect[]): void {
   if (state.maintainer === null) return;
-  const checkpointTs = checkpointOf(state);
+  const { span, ts } = state.served.hindmost();
+  const resolvedTs = state.resolved?.ts ?? 0;
+  const checkpointTs = Math.min(resolvedTs, ts);
   const { seq, resolved, held, trouble, failure, totals, served } = state;
   const isHeldNews = held !== null && !state.isHeldTold;
   const told = `${seq} ${checkpointTs} ${resolved?.ts ?? ''} ${trouble?.code ?? ''} ${failure?.code ?? ''} ${state.closedTs ?? ''} ${totals.rows}`;
@@ -48,6 +50,7 @@ export function beat(state: S, effects: Effect[]): void {
     beat: number,
     seq,
     checkpointTs,
+    hindmost: ts < resolvedTs ? span : '',
     resolved,
     seen: [...state.seen.keys()],
     spans: served.reports(number),

@@ -143,12 +143,14 @@ export class ServedSpans {
     this.#misses.push({ span, token, toldBeat: null });
   }
 
-  /** Lowest position of all assignments that count; Infinity when there is none. */
-  lowestTs(): number {
-    let ts = Infinity;
-    for (const { checkpointTs } of this.#assignments.values()) ts = Math.min(ts, checkpointTs);
-    for (const { startTs } of this.#pending.values()) ts = Math.min(ts, startTs);
-    return ts;
+  /** Which of all assignments that count stands at the lowest position; Infinity when there is none. */
+  hindmost(): { readonly span: string; readonly ts: number } {
+    let [span, ts] = ['', Infinity];
+    for (const one of this.#assignments.values())
+      if (one.checkpointTs < ts) [span, ts] = [one.span, one.checkpointTs];
+    for (const one of this.#pending.values())
+      if (one.startTs < ts) [span, ts] = [one.span, one.startTs];
+    return { span, ts };
   }
 
   /** Everything not yet taken, as the heartbeat `beat` tells it. */

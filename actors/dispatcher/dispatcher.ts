@@ -300,7 +300,6 @@ function applied(state: S, answer: SinkApplied): Step<S> {
     rows: answer.rowCount,
     writtenRows: answer.writtenRowCount,
     transactions: answer.transactionCount,
-    commitMs: answer.commitMs,
   };
   return applyNext(
     {
@@ -329,7 +328,6 @@ function report(state: S, effects: readonly Effect[]): Step<S> {
     rows: 0,
     writtenRows: 0,
     transactions: 0,
-    commitMs: 0,
   };
   return [
     { ...state, reportedTs: state.resolvedTs },

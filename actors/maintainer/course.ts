@@ -20,11 +20,12 @@ export function advance(state: S, env: Env): readonly Effect[] {
   const isKnown = isPlacing(state) || (isLeaving(state) && state.hasTakenOn);
   if (ts === null || state.checkpoint === null || !isKnown) return [];
   const reached = state.history.takeUpTo(ts);
-  if (reached !== undefined && reached.ts > state.checkpoint.ts) {
-    state.checkpoint = reached;
+  if (reached !== undefined && reached.position.ts > state.checkpoint.ts) {
+    state.checkpoint = reached.position;
+    state.checkpointMs = reached.sourceMs;
     state.progressAtMs = env.now();
     state.trouble = null;
-    table.commit(reached.ts);
+    table.commit(reached.position.ts);
   }
   // An upstream at rest moves no checkpoint: what was wrong is over when everything runs and nothing is left to do.
   if (state.trouble !== null && isAtRest(state, ts)) state.trouble = null;

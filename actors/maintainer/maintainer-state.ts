@@ -93,6 +93,8 @@ export interface NodeState {
   /** When it was told so last. */
   startedAtMs: number;
   resolved: Position | null;
+  /** The span its watermark waits for; empty when that waits for the stream. */
+  hindmost: string;
   held: DdlReached | null;
   isSourceClosed: boolean;
   isClosed: boolean;
@@ -134,6 +136,8 @@ export interface MaintainerState {
   routing: Routing;
   /** The newest checkpoint reached, and the newest saved. */
   checkpoint: Position | null;
+  /** Server time of the newest transaction up to the checkpoint, milliseconds; 0 before anything was read. */
+  checkpointMs: number;
   savedTs: number;
   saving: Position | null;
   savedAtMs: number;
@@ -153,6 +157,8 @@ export interface MaintainerState {
   sourceTrouble: Failure | null;
   /** Monotonic time of the last progress of the checkpoint, or of nothing left to do. */
   progressAtMs: number;
+  /** What the checkpoint waits for, when it has stood for a while; empty otherwise. */
+  waitsFor: string;
   balancedAtMs: number;
   askedAtMs: number;
 }
@@ -184,6 +190,7 @@ export function newState(props: MaintainerProps, env: Env): MaintainerState {
     storedTimeline: [],
     routing: { rules: config.rules, groups: {} },
     checkpoint: null,
+    checkpointMs: 0,
     savedTs: -1,
     saving: null,
     savedAtMs: env.now(),
@@ -196,6 +203,7 @@ export function newState(props: MaintainerProps, env: Env): MaintainerState {
     trouble: null,
     sourceTrouble: null,
     progressAtMs: env.now(),
+    waitsFor: '',
     balancedAtMs: env.now(),
     askedAtMs: -Infinity,
   };
@@ -261,7 +269,6 @@ export function addTotals(
     transactions: sum.transactions + totals.transactions,
     sourceBytes: sum.sourceBytes + (isSelf ? totals.sourceBytes : 0),
     sourceTransactions: sum.sourceTransactions + (isSelf ? totals.sourceTransactions : 0),
-    appliedMs: Math.max(sum.appliedMs, totals.appliedMs),
     sourceMs: Math.max(sum.sourceMs, totals.sourceMs),
   };
 }

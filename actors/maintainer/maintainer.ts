@@ -52,6 +52,7 @@ import {
   save,
   stopSelf,
 } from './saving.ts';
+import { lookWhetherItStands } from './standstill.ts';
 import { askTable, reslotted, splitChecked } from './table-asks.ts';
 
 type S = MaintainerState;
@@ -184,7 +185,7 @@ function ticked(state: S, env: Env): readonly Effect[] {
       failureOf('INTERNAL_FAULT', `no progress while ${stageOf(state)}`);
     effects.push(...becomeClosing(state, 'failed', { ...why, retry: 'Never' }));
   }
-  effects.push(...step(state, env));
+  effects.push(...step(state, env), ...lookWhetherItStands(state, env));
   // The last word said it already.
   if (state.phase.at !== 'ended')
     effects.push(reportOf(state, stateOf(state), state.trouble ?? state.sourceTrouble, false));

@@ -12,6 +12,7 @@ import {
   type ServedSpan,
   type SpanReport,
 } from '#src/protocol/maintainer.ts';
+import type { Position } from '#src/model/position.ts';
 import { isPart } from '#src/model/span.ts';
 import { epochOf, tokenAssignments } from '#src/model/token.ts';
 import { mainRef, nodeOf, places } from '#src/protocol/nodes.ts';
@@ -53,6 +54,7 @@ function newNode(node: string): NodeState {
     isStreaming: false,
     startedAtMs: -Infinity,
     resolved: null,
+    hindmost: '',
     held: null,
     isSourceClosed: false,
     isClosed: false,
@@ -203,7 +205,8 @@ export function heartbeat(state: S, message: ManagerHeartbeat, env: Env): readon
   if (resolved !== null) {
     state.watermarks.take(node.node, { seq, checkpointTs });
     node.resolved = resolved;
-    if (node.node === state.props.self) state.history.push(resolved);
+    node.hindmost = message.hindmost;
+    if (node.node === state.props.self) passed(state, resolved, message.totals.sourceMs);
   }
   const effects: Effect[] = [];
   // Until its answer is in the table, what a manager says of its spans is left for it to say again.
@@ -223,6 +226,12 @@ export function heartbeat(state: S, message: ManagerHeartbeat, env: Env): readon
   const isToTake = message.seen.length > 0 || message.spans.length > 0 || message.isClosed;
   if (isToTake && isKnown) effects.push(...toManager(node, { kind: 'HeartbeatTaken', beat }));
   return effects;
+}
+
+/** Before the checkpoint moves for the first time, its time is taken for that of what was read first after it. */
+function passed(state: S, resolved: Position, sourceMs: number): void {
+  state.history.push(resolved, sourceMs);
+  if (state.checkpointMs === 0) state.checkpointMs = sourceMs;
 }
 
 function spanReported(state: S, node: NodeState, report: SpanReport, env: Env): readonly Effect[] {

@@ -133,7 +133,7 @@ function becomeRunning(state: S, env: Env): readonly Effect[] {
   state.phase = { at: 'running' };
   state.hasTakenOn = true;
   state.progressAtMs = env.now();
-  state.history.push(checkpoint);
+  state.history.push(checkpoint, 0);
   state.table.commit(checkpoint.ts);
   const effects: Effect[] = [];
   for (const { node, answer } of answersOf(state))

@@ -8,6 +8,7 @@ import { isPlacing, totalsOf, type MaintainerState } from './maintainer-state.ts
 /** Its phase in words. */
 export function stageOf(state: MaintainerState): string {
   const { phase } = state;
+  if (state.waitsFor !== '') return `waiting for ${state.waitsFor}`;
   if (phase.at === 'barrier') return `ddl ${phase.step}`;
   if (phase.at !== 'gathering') return phase.at;
   const silent = [...state.bootstrap.nodes].flatMap(([node, { answer }]) =>
@@ -46,7 +47,7 @@ export function reportOf(
       resolvedTs: state.nodes.get(self)?.resolved?.ts ?? 0,
       newest: state.facts?.newest ?? null,
       sourceMs: totals.sourceMs,
-      appliedMs: totals.appliedMs,
+      appliedMs: state.checkpointMs,
       spanCount: state.table.size,
       placement: loads.map(([node, spanCount]) => ({ node, spanCount })),
       counts: {

@@ -70,7 +70,7 @@ export interface ChangefeedStatus {
   readonly resolvedTs: number;
   /** The position `untilCaughtUp` waits for; null before the upstream was checked. */
   readonly newest: Position | null;
-  /** Server time of the newest transaction read, and of the newest known applied, milliseconds; 0 before the first. */
+  /** Server time of the newest transaction read, and of the newest up to the checkpoint, milliseconds; 0 before the first. */
   readonly sourceMs: number;
   readonly appliedMs: number;
   readonly spanCount: number;
@@ -110,7 +110,7 @@ export function blankStatus(id: string): ChangefeedStatus {
   };
 }
 
-/** Server time between the newest transaction read and the newest applied, milliseconds. */
+/** Server time between the newest transaction read and the checkpoint, milliseconds. */
 export function lagMs(status: ChangefeedStatus): number {
   if (status.checkpoint !== null && status.checkpoint.ts >= status.resolvedTs) return 0;
   return Math.max(0, Math.round(status.sourceMs - status.appliedMs));

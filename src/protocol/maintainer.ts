@@ -145,6 +145,8 @@ export interface ManagerHeartbeat {
   readonly seq: number;
   /** Everything of its spans ≤ this is committed downstream. */
   readonly checkpointTs: number;
+  /** The span that stands at `checkpointTs`; empty when all have come as far as the stream. */
+  readonly hindmost: string;
   /** How far its stream is complete; null before it runs. */
   readonly resolved: Position | null;
   /** Spans that its stream has shown for the first time. */
@@ -176,8 +178,7 @@ export interface ManagerTotals {
   readonly transactions: number;
   readonly sourceBytes: number;
   readonly sourceTransactions: number;
-  /** Server time of the newest transaction applied, and read, milliseconds. */
-  readonly appliedMs: number;
+  /** Server time of the newest transaction read, milliseconds. */
   readonly sourceMs: number;
 }
 
@@ -188,7 +189,6 @@ export const noTotals: ManagerTotals = {
   transactions: 0,
   sourceBytes: 0,
   sourceTransactions: 0,
-  appliedMs: 0,
   sourceMs: 0,
 };
 

@@ -106,7 +106,6 @@ export interface DispatcherWatermark {
   readonly rows: number;
   readonly writtenRows: number;
   readonly transactions: number;
-  readonly commitMs: number;
 }
 
 /** A dispatcher's last word. */

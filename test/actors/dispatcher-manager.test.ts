@@ -84,7 +84,7 @@ class Told {
   }
 
   watermark(span: string, checkpointTs: number): void {
-    const counts = { rows: 2, writtenRows: 1, transactions: 1, commitMs: 5 };
+    const counts = { rows: 2, writtenRows: 1, transactions: 1 };
     const message = { kind: 'DispatcherWatermark', span, checkpointTs, ...counts } as const;
     this.tell(message, `x/dispatcher:f:${span}`);
   }
@@ -174,10 +174,12 @@ test('spec/01 §1.5 rule 2: seq rises with each assignment, and the watermark co
   assert.deepEqual([one.beat()?.seq, one.state.seq], [0, 0]);
   one.schedule('a', 1, 12);
   const beat = one.beat();
-  assert.deepEqual([beat?.seq, beat?.checkpointTs], [1, 12]);
+  assert.deepEqual([beat?.seq, beat?.checkpointTs, beat?.hindmost], [1, 12, 'a']);
   one.started('dispatcher:f:a');
   one.watermark('a', 30);
   assert.equal(one.beat()?.checkpointTs, 30);
+  one.watermark('a', 50);
+  assert.equal(one.beat()?.hindmost, '');
 });
 
 test('E14: a create that is there already is told again, never started twice', () => {

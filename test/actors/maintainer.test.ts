@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { failure } from '#src/base/failure.ts';
-import type { SpanReport } from '#src/protocol/maintainer.ts';
+import { lagMs } from '#src/protocol/changefeed.ts';
+import { noTotals, type ManagerTotals, type SpanReport } from '#src/protocol/maintainer.ts';
 import { refOf, told } from './cell-env.ts';
 import { Told, at, base, ddl, facts, lost } from './maintainer/told.ts';
 
@@ -398,6 +399,46 @@ test('no progress for too long fails it, with what kept it from going on', () =>
   one.tick();
   one.close('a');
   assert.deepEqual(one.lastWord, ['failed', 10, 'SINK_DISCONNECTED']);
+});
+
+test('P7: a checkpoint that stands says what it waits for, and its lag grows', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  const totals = (sourceMs: number): ManagerTotals => ({ ...noTotals, sourceMs });
+  const onB = one.state.table.on('b')[0]!.span;
+  const read = (ts: number, sourceMs: number): void => {
+    one.beat('a', ts, { totals: totals(sourceMs) });
+    one.beat('b', Math.min(ts, 20), { resolvedTs: ts, hindmost: ts > 20 ? onB : '' });
+  };
+  read(20, 1_000);
+  const status = (): readonly unknown[] => {
+    one.tick();
+    const { stage, checkpoint, ...rest } = one.report!.status;
+    return [stage, checkpoint?.ts, lagMs({ ...rest, stage, checkpoint })];
+  };
+  assert.deepEqual(status(), ['running', 20, 0]);
+  read(30, 2_000);
+  one.nowMs = 9_999;
+  assert.deepEqual(status(), ['running', 20, 1_000]);
+  read(90, 31_000);
+  one.nowMs = 10_000;
+  assert.deepEqual(status(), [`waiting for ${onB} on b`, 20, 30_000]);
+  assert.deepEqual(one.effects.filter(({ kind }) => kind === 'Log').length, 1);
+  one.beat('b', 90);
+  assert.deepEqual(status(), ['running', 90, 0]);
+  read(120, 40_000);
+  one.says('b', onB, 'stopped', 90, lost);
+  one.says('a', one.state.table.on('a')[0]!.span, 'working', 120);
+  one.nowMs = 20_000;
+  assert.equal(status()[0], `waiting for ${onB} to begin on b`);
+});
+
+test('before its checkpoint moves the lag counts from what was read first', () => {
+  const one = Told.running();
+  one.beat('a', 10, { resolvedTs: 20, totals: { ...noTotals, sourceMs: 5_000 } });
+  one.beat('a', 10, { resolvedTs: 30, totals: { ...noTotals, sourceMs: 8_000 } });
+  one.tick();
+  // The helper has read something at 1.
+  assert.equal(lagMs(one.report!.status), 7_999);
 });
 
 test('a trouble is over when everything runs again and nothing is left to do, also when the upstream rests', () => {

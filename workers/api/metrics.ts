@@ -37,7 +37,7 @@ const series: readonly (readonly [string, string, (view: ChangefeedView) => numb
   ],
   [
     'ticdc_owner_checkpoint_ts_lag',
-    'Server time from the newest transaction read to the newest applied, seconds',
+    'Server time from the checkpoint to the newest transaction read, seconds',
     ({ status }) => lagMs(status) / 1_000,
   ],
   [

@@ -185,13 +185,19 @@ function shown(answer: Answer): string {
     ['sink', answer['sink_uri']],
     ['started at', answer['start_gtid']],
     ['checkpoint', answer['checkpoint_gtid']],
-    ['lag', `${String(answer['lag_ms'])} ms`],
+    ['lag', lagText(answer)],
     ['tables', answer['table_count']],
     ['rows', answer['rows']],
     ['capture', answer['maintainer_capture_id']],
     ['warnings', answer['warnings']],
     ['error', error === null ? '' : `${String(error['code'])}: ${String(error['message'])}`],
   ]);
+}
+
+/** One that does not run has no lag worth telling: it was true when it ended. */
+function lagText({ state, lag_ms: lagMs }: Answer): string {
+  const runs = ['starting', 'normal', 'warning'].includes(String(state));
+  return runs ? `${String(lagMs)} ms` : '';
 }
 
 /** Asks a person on a terminal; scripts are not asked. */

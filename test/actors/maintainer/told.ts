@@ -34,7 +34,6 @@ const totals = {
   transactions: 1,
   sourceBytes: 1,
   sourceTransactions: 1,
-  appliedMs: 1,
   sourceMs: 1,
 };
 /** Tokens of its epoch are above this. */
@@ -135,6 +134,7 @@ export class Told {
       beat: ++this.beats,
       seq: 9,
       checkpointTs: ts,
+      hindmost: '',
       resolved: at(resolvedTs),
       seen: [],
       spans: [],
@@ -178,6 +178,14 @@ export class Told {
 
   get checkpoint(): number | undefined {
     return this.state.checkpoint?.ts;
+  }
+
+  /** What the last message made it report. */
+  get report(): MaintainerReported | null {
+    for (const { kind, ...rest } of this.effects)
+      if (kind === 'Send' && 'message' in rest && rest.message.kind === 'MaintainerReported')
+        return rest.message as MaintainerReported;
+    return null;
   }
 
   get lastWord(): readonly unknown[] {
