@@ -7,6 +7,7 @@ import type { Effect } from '#src/kernel/effect.ts';
 import { addressOf, type Ref } from '#src/kernel/ref.ts';
 import { changefeedInfoKey, changefeedStatusKey, isKeyPart } from '#src/model/coordination-key.ts';
 import { partCountMax } from '#src/model/span.ts';
+import { absentKey } from '#src/ports/coordination.ts';
 import { resign } from '#src/ports/ownership.ts';
 import { newRecord } from '#src/protocol/changefeed-record.ts';
 import type { ChangefeedConfig } from '#src/protocol/changefeed.ts';
@@ -19,7 +20,6 @@ import type {
 } from '#src/protocol/coordinator.ts';
 import type { TableRequest } from '#src/protocol/maintainer.ts';
 import {
-  absentEntry,
   answer,
   callStore,
   highestEpoch,
@@ -206,8 +206,8 @@ function create(
     );
   const record = newRecord(config, createdMs, { epoch: highestEpoch(state), warnings });
   const entries = {
-    info: absentEntry(changefeedInfoKey(clusterId, id)),
-    status: absentEntry(changefeedStatusKey(clusterId, id)),
+    info: absentKey(changefeedInfoKey(clusterId, id)),
+    status: absentKey(changefeedStatusKey(clusterId, id)),
   };
   const feed = newFeed(id, record, entries, env.now());
   state.feeds.set(id, feed);

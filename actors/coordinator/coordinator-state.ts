@@ -3,7 +3,12 @@ import type { Failure, Outcome } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
-import type { CoordinationAnswer, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
+import {
+  absentKey,
+  type CoordinationAnswer,
+  type CoordinationRequest,
+  type KeyValue,
+} from '#src/ports/coordination.ts';
 import type { Ownership } from '#src/ports/ownership.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
 import type { ChangefeedRecord } from '#src/protocol/changefeed-record.ts';
@@ -136,7 +141,7 @@ export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
     managerLives: new Map(),
     bootstrap: setNodes(newBootstrapper<readonly MaintainerReport[]>(), props.nodes),
     feeds: new Map(),
-    epochEntry: absentEntry(changefeedEpochKey(props.clusterId)),
+    epochEntry: absentKey(changefeedEpochKey(props.clusterId)),
     operators: new FeedOperators(),
     writes: new Map(),
     drain: { number: 0, node: null },
@@ -175,11 +180,6 @@ export function newFeed(
     isSaving: false,
     savedAtMs: nowMs,
   };
-}
-
-/** A key that is not there. */
-export function absentEntry(key: string): KeyValue {
-  return { key, value: null, revision: 0, createRevision: 0, lease: '' };
 }
 
 /** The highest epoch of all changefeeds that were deleted; a new one begins above it. */

@@ -19,7 +19,7 @@ import {
   changefeedStatusKey,
   readCoordinationKey,
 } from '#src/model/coordination-key.ts';
-import type { CoordinationAnswer } from '#src/ports/coordination.ts';
+import { absentKey, type CoordinationAnswer } from '#src/ports/coordination.ts';
 import { readRecord } from '#src/protocol/changefeed-record.ts';
 import type { DrainTarget, ManagerReported } from '#src/protocol/coordinator.ts';
 import { nodeOf } from '#src/protocol/nodes.ts';
@@ -27,7 +27,6 @@ import { answered, askAgain, collect, due, setNodes } from '../placement/bootstr
 import { takeAsk } from './asks.ts';
 import { tableAnswered, tableAsksOn } from './table-asks.ts';
 import {
-  absentEntry,
   callStore,
   newFeed,
   newState,
@@ -282,7 +281,7 @@ function loaded(state: S, outcome: Outcome<CoordinationAnswer>, env: Env): reado
       continue;
     }
     const statusKey = changefeedStatusKey(clusterId, id);
-    const status = statuses.get(statusKey) ?? absentEntry(statusKey);
+    const status = statuses.get(statusKey) ?? absentKey(statusKey);
     const feed = newFeed(id, record, { info: entry, status }, env.now());
     takeStored(feed, status);
     state.feeds.set(id, feed);

@@ -1,5 +1,5 @@
 import { type Failure, failure } from '../base/failure.ts';
-import { type CoordinationRequest, coordinationLimits } from './coordination.ts';
+import { type CoordinationRequest, type Transact, coordinationLimits } from './coordination.ts';
 
 const encoder = new TextEncoder();
 
@@ -26,9 +26,7 @@ export function coordinationRefusal(request: CoordinationRequest): Failure | nul
   }
 }
 
-function refuseTransaction(
-  request: Extract<CoordinationRequest, { kind: 'Transact' }>,
-): Failure | null {
+function refuseTransaction(request: Transact): Failure | null {
   const { compares, puts = [], deletes = [] } = request;
   const written = [...puts.map((put) => put.key), ...deletes];
   if (compares.length > coordinationLimits.compareCount)

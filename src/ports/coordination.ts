@@ -17,6 +17,11 @@ export interface KeyValue {
   readonly lease: string;
 }
 
+/** A key that is not there; `revision`: that of its deletion, in an event. */
+export function absentKey(key: string, revision = 0): KeyValue {
+  return { key, value: null, revision, createRevision: 0, lease: '' };
+}
+
 /** One condition of a transaction. An absent key has revision 0, createRevision 0, lease '' and never equals a value. */
 export type Compare =
   | { readonly key: string; readonly target: 'revision'; readonly equals: number }
@@ -76,6 +81,14 @@ export type CoordinationRequest =
   | { readonly kind: 'KeepAlive'; readonly lease: string }
   /** Ends a session and deletes the keys bound to it; one that is over already is no failure. */
   | { readonly kind: 'CloseSession'; readonly lease: string };
+
+/** A request that writes. */
+export type Transact = Extract<CoordinationRequest, { readonly kind: 'Transact' }>;
+
+/** The compared keys of a transaction, each once: those that its answer tells of. */
+export function comparedKeys({ compares }: Transact): readonly string[] {
+  return [...new Set(compares.map(({ key }) => key))];
+}
 
 /** Answers of the port. */
 export type CoordinationAnswer =

@@ -3,7 +3,7 @@
  * creation is the proof that the owner shows in every later write (FENCE §1.11). A key that expired and was created by
  * another has another revision, so a paused owner's next write is refused.
  */
-import type { Compare, CoordinationAnswer, CoordinationRequest, KeyValue } from './coordination.ts';
+import type { Compare, CoordinationAnswer, KeyValue, Transact } from './coordination.ts';
 
 /** Who owns a key, under which revision. */
 export interface Ownership {
@@ -14,8 +14,6 @@ export interface Ownership {
   readonly revision: number;
   readonly lease: string;
 }
-
-type Transact = Extract<CoordinationRequest, { kind: 'Transact' }>;
 
 /** Tries to become owner under a session; succeeds only when nobody is. */
 export function campaign(key: string, owner: string, lease: string): Transact {

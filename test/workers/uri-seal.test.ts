@@ -9,7 +9,7 @@ import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/em
 import { FailureError, ok } from '#src/base/failure.ts';
 import { maskUri, parseDatabaseUri } from '#src/config/uri.ts';
 import { secretKeyKey } from '#src/model/coordination-key.ts';
-import type { CoordinationPort } from '#src/ports/coordination.ts';
+import { absentKey, type CoordinationPort } from '#src/ports/coordination.ts';
 import { keyOfCluster, keyOfDirectory } from '#workers/secret-key.ts';
 import { UriSeal } from '#workers/uri-seal.ts';
 
@@ -123,8 +123,7 @@ test('nodes of a cluster without a key file share the one that the first has mad
 });
 
 test('a store that answers, but never with a key, is asked no longer than one that is silent', async () => {
-  const key = secretKeyKey('c');
-  const entry = { key, value: null, revision: 0, createRevision: 0, lease: '' };
+  const entry = absentKey(secretKeyKey('c'));
   const forgetful: CoordinationPort = {
     call: () =>
       Promise.resolve(ok({ kind: 'Transacted', succeeded: false, entries: [entry], revision: 1 })),

@@ -21,6 +21,7 @@ import type {
   CoordinationRequest,
   KeyValue,
   SessionProof,
+  Transact,
 } from '#src/ports/coordination.ts';
 import { readCoordinationFile, writeCoordinationFile } from './coordination-file.ts';
 import { lockDirectory } from './directory-lock.ts';
@@ -119,7 +120,7 @@ class EmbeddedCoordination {
     }
   }
 
-  #transact(request: Extract<CoordinationRequest, { kind: 'Transact' }>): CoordinationAnswer {
+  #transact(request: Transact): CoordinationAnswer {
     const { succeeded, writes } = this.#store.plan(request);
     if (succeeded) {
       for (const { lease } of request.puts ?? [])

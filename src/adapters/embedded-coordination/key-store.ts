@@ -2,12 +2,12 @@ import { fail } from '#src/base/failure.ts';
 import {
   type Compare,
   type CoordinationAnswer,
-  type CoordinationRequest,
   type KeyValue,
+  type Transact,
+  absentKey,
+  comparedKeys,
   coordinationLimits,
 } from '#src/ports/coordination.ts';
-
-type Transact = Extract<CoordinationRequest, { kind: 'Transact' }>;
 
 /** What a transaction would do: writes of the next revision; empty when a comparison failed or it writes nothing. */
 export interface Planned {
@@ -47,9 +47,7 @@ export class KeyStore {
 
   /** The key as it stands. */
   get(key: string): KeyValue {
-    return (
-      this.#entries.get(key) ?? { key, value: null, revision: 0, createRevision: 0, lease: '' }
-    );
+    return this.#entries.get(key) ?? absentKey(key);
   }
 
   /** Keys below a prefix in key order; COORDINATION_TOO_LARGE beyond the port's bound. */
@@ -104,7 +102,7 @@ export class KeyStore {
 
   /** The compared keys of a transaction, each once. */
   compared(request: Transact): readonly KeyValue[] {
-    return [...new Set(request.compares.map(({ key }) => key))].map((key) => this.get(key));
+    return comparedKeys(request).map((key) => this.get(key));
   }
 
   /** What a watcher that has seen `after` hears next; null when nothing happened. */
@@ -126,13 +124,7 @@ export class KeyStore {
   #deletions(keys: readonly string[]): KeyValue[] {
     return keys
       .filter((key) => this.#entries.has(key))
-      .map((key) => ({
-        key,
-        value: null,
-        revision: this.#revision + 1,
-        createRevision: 0,
-        lease: '',
-      }));
+      .map((key) => absentKey(key, this.#revision + 1));
   }
 
   #holds(compare: Compare): boolean {

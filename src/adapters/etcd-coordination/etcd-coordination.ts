@@ -10,16 +10,17 @@ import {
   type CoordinationAnswer,
   type CoordinationPort,
   type CoordinationRequest,
+  absentKey,
+  comparedKeys,
   coordinationLimits,
   type KeyValue,
+  type Transact,
 } from '#src/ports/coordination.ts';
 import { EtcdEndpoints } from './etcd-endpoints.ts';
 import { EtcdSessions } from './etcd-session.ts';
 import { parseEtcdUrls } from './etcd-url.ts';
 import { EtcdWatches } from './etcd-watches.ts';
 import {
-  absentKey,
-  comparedKeys,
   exactNumber,
   keyBytes,
   prefixRange,
@@ -105,9 +106,7 @@ class EtcdCoordination {
     return kvs[0] === undefined ? absentKey(key) : readKeyValue(kvs[0]);
   }
 
-  async #transact(
-    request: Extract<CoordinationRequest, { kind: 'Transact' }>,
-  ): Promise<CoordinationAnswer> {
+  async #transact(request: Transact): Promise<CoordinationAnswer> {
     const transaction = transactionRequest(request);
     const answer = await this.#endpoints.run('write', this.#callMs, ({ client }, options) =>
       client.kv.txn(transaction, options),

@@ -4,10 +4,10 @@
  */
 import type { IDuplexStream, IWatchRequest, IWatchResponse } from 'etcd3';
 import { failure, type Failure } from '#src/base/failure.ts';
-import { type KeyValue, coordinationLimits } from '#src/ports/coordination.ts';
+import { type KeyValue, absentKey, coordinationLimits } from '#src/ports/coordination.ts';
 import { type EtcdEndpoints, type EtcdMember, endStream, streamOptions } from './etcd-endpoints.ts';
 import { readEtcdError } from './etcd-failure.ts';
-import { absentKey, exactNumber, prefixRange, readKeyValue } from './etcd-wire.ts';
+import { exactNumber, prefixRange, readKeyValue } from './etcd-wire.ts';
 
 /** What a reader hears. `forgotten`: only the whole list can tell. */
 export type Heard =

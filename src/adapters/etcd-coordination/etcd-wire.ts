@@ -1,7 +1,12 @@
 /** Requests and answers of the port in etcd's form and back. */
 import type { ICompare, IKeyValue, IRequestOp, ITxnRequest } from 'etcd3';
 import { fail } from '#src/base/failure.ts';
-import type { Compare, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
+import {
+  comparedKeys,
+  type Compare,
+  type KeyValue,
+  type Transact,
+} from '#src/ports/coordination.ts';
 
 /** A key range: all keys that begin with `prefix`. */
 export function prefixRange(prefix: string): { readonly key: Buffer; readonly range_end: Buffer } {
@@ -38,22 +43,8 @@ export function readKeyValue(kv: IKeyValue): KeyValue {
   };
 }
 
-/** A key that is not there. */
-export function absentKey(key: string, revision = 0): KeyValue {
-  return { key, value: null, revision, createRevision: 0, lease: '' };
-}
-
-/** The compared keys of a transaction, each once. */
-export function comparedKeys(
-  request: Extract<CoordinationRequest, { kind: 'Transact' }>,
-): readonly string[] {
-  return [...new Set(request.compares.map(({ key }) => key))];
-}
-
 /** A transaction that ends with reading the compared keys, either way. */
-export function transactionRequest(
-  request: Extract<CoordinationRequest, { kind: 'Transact' }>,
-): ITxnRequest {
+export function transactionRequest(request: Transact): ITxnRequest {
   const reads: IRequestOp[] = comparedKeys(request).map((key) => ({
     request_range: { key: keyBytes(key) },
   }));

@@ -11,7 +11,7 @@ import {
   changefeedStatusKey,
   coordinatorKey,
 } from '#src/model/coordination-key.ts';
-import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
+import type { CoordinationAnswer, CoordinationRequest, Transact } from '#src/ports/coordination.ts';
 import { campaign, ownershipIn } from '#src/ports/ownership.ts';
 import {
   encodeRecord,
@@ -37,8 +37,6 @@ import { recordOf, reportOf, uncertain } from './coordinator-words.ts';
 const cluster = 'k';
 /** How often a write is tried. */
 const tryCount = 10;
-
-type Transact = Extract<CoordinationRequest, { kind: 'Transact' }>;
 
 /** A call of the coordination port that is not answered yet. */
 interface Call {

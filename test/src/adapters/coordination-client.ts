@@ -7,6 +7,7 @@ import type {
   CoordinationRequest,
   KeyValue,
   SessionProof,
+  Transact,
 } from '#src/ports/coordination.ts';
 
 type Answer<K extends CoordinationAnswer['kind']> = Extract<CoordinationAnswer, { kind: K }>;
@@ -30,9 +31,7 @@ export class CoordinationClient {
     return this.#expect({ kind: 'List', prefix }, 'Listed');
   }
 
-  transact(
-    request: Omit<Extract<CoordinationRequest, { kind: 'Transact' }>, 'kind'>,
-  ): Promise<Answer<'Transacted'>> {
+  transact(request: Omit<Transact, 'kind'>): Promise<Answer<'Transacted'>> {
     return this.#expect({ kind: 'Transact', ...request }, 'Transacted');
   }
 

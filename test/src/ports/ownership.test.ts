@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { must } from '#src/base/assert.ts';
-import type { CoordinationAnswer, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
+import type {
+  CoordinationAnswer,
+  CoordinationRequest,
+  KeyValue,
+  Transact,
+} from '#src/ports/coordination.ts';
 import {
   absent,
   campaign,
@@ -15,8 +20,6 @@ import { SimCoordination } from '#test/sim/sim-coordination.ts';
 import { World } from '#test/sim/world.ts';
 
 type Transacted = Extract<CoordinationAnswer, { kind: 'Transacted' }>;
-type Transact = Extract<CoordinationRequest, { kind: 'Transact' }>;
-
 /** A store whose calls are answered at once. */
 class Store {
   readonly sim = new SimCoordination(new World(1));
