@@ -30,8 +30,22 @@ export interface Checkpoint {
   readonly timeline: readonly TimelineSegment[];
 }
 
+/** State of its session that a statement depends on, as its event in the log says; absent when not logged. */
+export interface StatementSession {
+  readonly sqlMode?: number;
+  /** Collation ids. */
+  readonly charset?: {
+    readonly client: number;
+    readonly connection: number;
+    readonly server: number;
+  };
+  readonly timeZone?: string;
+  /** MySQL and MariaDB `explicit_defaults_for_timestamp`. */
+  readonly explicitDefaultsForTimestamp?: boolean;
+}
+
 /** A DDL statement as the log has it. It is a transaction of its own at `ts`. */
-export interface DdlEvent {
+export interface DdlEvent extends StatementSession {
   readonly ts: number;
   readonly gtid: string;
   /** Server time of the statement, milliseconds. */
@@ -39,14 +53,4 @@ export interface DdlEvent {
   /** Default database of the session; empty when none. */
   readonly schema: string;
   readonly sql: string;
-  /** Session state the statement depends on, from the event's status variables; absent when not logged. */
-  readonly sqlMode?: number;
-  readonly charset?: {
-    readonly client: number;
-    readonly connection: number;
-    readonly server: number;
-  };
-  readonly timeZone?: string;
-  /** MySQL and MariaDB `explicit_defaults_for_timestamp`, when logged. */
-  readonly explicitDefaultsForTimestamp?: boolean;
 }

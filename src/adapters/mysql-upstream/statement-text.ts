@@ -1,5 +1,5 @@
 import { fail } from '../../base/failure.ts';
-import type { DdlEvent } from '../../model/position.ts';
+import type { StatementSession } from '../../model/position.ts';
 import type { LogFlavor } from '../../model/block.ts';
 import type { SqlQuoting } from '../../model/sql-token.ts';
 import { charsetOfCollation, decodeCharset } from '../binlog/charset.ts';
@@ -55,10 +55,7 @@ export function logsExplicitDefaults(server: {
  * The session state of a DDL that its effect depends on, as far as it was logged. `explicitDefaultsInOptions`: see
  * {@link logsExplicitDefaults}.
  */
-export function sessionOf(
-  query: QueryEvent,
-  explicitDefaultsInOptions: boolean,
-): Pick<DdlEvent, 'sqlMode' | 'charset' | 'timeZone' | 'explicitDefaultsForTimestamp'> {
+export function sessionOf(query: QueryEvent, explicitDefaultsInOptions: boolean): StatementSession {
   const { sqlMode, charset, timeZone, options } = query;
   const explicitDefaultsForTimestamp =
     explicitDefaultsInOptions && options !== undefined

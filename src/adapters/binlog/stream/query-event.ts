@@ -1,23 +1,15 @@
 import { inflateSync } from 'node:zlib';
 import { fail } from '../../../base/failure.ts';
+import type { StatementSession } from '../../../model/position.ts';
 import { ByteReader } from './byte-reader.ts';
 
 /** A statement as the log has it, with the session state it ran in. */
-export interface QueryEvent {
+export interface QueryEvent extends StatementSession {
   /** Default database; empty when none. */
   readonly schema: string;
   /** The statement in the character set of the client that sent it. */
   readonly statement: Uint8Array;
   readonly errorNumber: number;
-  readonly sqlMode?: number;
-  /** Collation ids. */
-  readonly charset?: {
-    readonly client: number;
-    readonly connection: number;
-    readonly server: number;
-  };
-  readonly timeZone?: string;
-  readonly explicitDefaultsForTimestamp?: boolean;
   /** Option bits of the session (foreign_key_checks and others); absent when not logged. */
   readonly options?: number;
 }
