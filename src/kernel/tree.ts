@@ -171,13 +171,8 @@ export class Tree {
         return this.#exited(request.ref, request.exit);
       case 'Spawn':
         return this.#spawn(request);
-      case 'StopCell': {
-        const node = this.#cells.get(request.target.path);
-        if (node === undefined || !isLife(node, request.target)) return;
-        this.#stopCell(node);
-        // It may have been down already, waiting, and its team with it.
-        return this.#advance(node.team);
-      }
+      case 'StopCell':
+        return this.#stopAsked(request.target);
       case 'Watch':
         return this.#watch(request.watcher, request.target);
     }
@@ -302,6 +297,17 @@ export class Tree {
     else node.watchers[known] = watcher;
   }
 
+  #stopAsked(target: Ref): void {
+    const node = this.#cells.get(target.path);
+    if (node === undefined || !isLife(node, target)) return;
+    const { team } = node;
+    team.steps = team.steps.filter((step) => step.kind !== 'start' || step.child !== node);
+    this.#stopCell(node);
+    if (node.status === 'stopped') this.#forgetDynamic(node);
+    // It may have been down already, and its team waiting for it.
+    this.#advance(team);
+  }
+
   #started(ref: Ref): void {
     const node = this.#cells.get(ref.path);
     if (node === undefined || !isLife(node, ref) || node.status !== 'starting') return;
@@ -356,10 +362,7 @@ export class Tree {
   }
 
   #stopCell(node: CellNode): void {
-    if (node.status === 'waiting') {
-      this.#down(node);
-      return this.#forgetDynamic(node);
-    }
+    if (node.status === 'waiting') this.#down(node);
     if (node.status !== 'starting' && node.status !== 'running') return;
     node.status = 'stopping';
     const { stopWithinMs } = node.plan;
@@ -410,8 +413,10 @@ export class Tree {
     this.#tellOfEnd(node, exit);
     const { team } = node;
     const isAsked = former === 'stopping' || this.#closing || team.status === 'stopping';
-    if (isAsked) this.#forgetDynamic(node);
-    else if (!hasStartAhead(team, node)) this.#supervise(team, node, exit);
+    if (!hasStartAhead(team, node)) {
+      if (isAsked) this.#forgetDynamic(node);
+      else this.#supervise(team, node, exit);
+    }
     this.#advance(team);
   }
 

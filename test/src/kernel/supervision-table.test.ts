@@ -227,6 +227,22 @@ transient | 0         | failure                 | dropped, team again
 transient | 1         | failure, failure        | dropped, team again
 `;
 
+/** The same beside a and b in a team of another strategy: a group restart takes d with it, or drops it when it is temporary. */
+const onDemandInGroup = `
+t            | d         | exits, with their outcome
+rest_for_one | transient | a failure: d b / a b d
+rest_for_one | transient | b failure: d / b d
+rest_for_one | transient | d failure: - / d
+rest_for_one | transient | d normal: -; a failure: b / a b
+rest_for_one | temporary | a failure: d b / a b; a failure: b / a b
+rest_for_one | temporary | d failure: -; a failure: b / a b
+one_for_all  | transient | b failure: d a / a b d
+one_for_all  | transient | d failure: b a / a b d
+one_for_all  | transient | d shutdown: -; b failure: a / a b
+one_for_all  | temporary | b failure: d a / a b; b failure: a / a b
+one_for_all  | temporary | d failure: -; b failure: a / a b
+`;
+
 /**
  * Team t, of a, b and c, all of the restart kind named, stands between p and q and is fenced: all three are down, and nobody is
  * asked anything. Then p fails; then t lives again.
@@ -506,6 +522,44 @@ for (const [restart, intensity, happened, then] of linesOf(onDemand) as [
     assert.notEqual(stage.ref('root/pool/d').incarnation, first.incarnation);
   });
 }
+
+/** Team t of a, b and d, which was started on demand. */
+function grouped(strategy: Strategy, restart: Restart): Stage {
+  const job = cell('job', { restart, thread: 'work', many: { per: 'job', dynamic: true } });
+  const children = [...cellsOf('a b'), job];
+  const stage = new Stage(team('root', [team('t', children, { strategy, intensity: 9 })]));
+  stage.boot();
+  stage.spawn('d', 'root/t');
+  outcome(stage);
+  return stage;
+}
+
+for (const [strategy, restart, happened] of linesOf(onDemandInGroup) as [
+  Strategy,
+  Restart,
+  string,
+][]) {
+  test(`${strategy}, a ${restart} child on demand: ${happened}`, () => {
+    const stage = grouped(strategy, restart);
+    for (const part of happened.split('; ')) {
+      const [what, expected] = part.split(': ') as [string, string];
+      const [id, exit] = what.split(' ') as [string, string];
+      end(stage, id, exit);
+      assert.equal(outcome(stage), expected, what);
+    }
+  });
+}
+
+test('a child asked to stop while its group is started again stays down', () => {
+  for (const id of ['b', 'd']) {
+    const stage = grouped('rest_for_one', 'transient');
+    end(stage, 'a', 'failure');
+    assert.deepEqual(stage.calls, ['stop root/t/d']);
+    stage.tree.request({ kind: 'StopCell', target: stage.ref(`root/t/${id}`) });
+    assert.equal(outcome(stage, 2), id === 'b' ? 'd b / a d' : 'd b / a b');
+    assert.ok(!running(stage).includes(id));
+  }
+});
 
 test('a team that gives up drops children on demand that wait to be started again', () => {
   const job = cell('job', { restart: 'transient', many: { per: 'job', dynamic: true } });
