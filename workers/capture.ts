@@ -5,7 +5,7 @@ import type { Server } from 'node:net';
 import { plan, planAlone } from '#actors/plan.ts';
 import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
 import type { CellOverview } from '#src/kernel/shell.ts';
-import type { TreeOver } from '#src/kernel/tree.ts';
+import type { TreeOver } from '#src/kernel/tree-io.ts';
 import type { CoordinationPort } from '#src/ports/coordination.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { ReportRequest } from '#src/ports/report.ts';

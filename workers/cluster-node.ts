@@ -9,7 +9,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failed, failure, type Failure, messageOf, type Outcome } from '#src/base/failure.ts';
-import type { TreeOver } from '#src/kernel/tree.ts';
+import type { TreeOver } from '#src/kernel/tree-io.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { CoordinatorReply, CoordinatorRequest } from '#src/protocol/coordinator.ts';

@@ -1,5 +1,5 @@
 import { failure, type Failure } from '#src/base/failure.ts';
-import type { TreeOver } from '#src/kernel/tree.ts';
+import type { TreeOver } from '#src/kernel/tree-io.ts';
 
 /** What a supervision tree that gave up says, as a failure. */
 export function overFailure(over: TreeOver): Failure {

@@ -1,4 +1,4 @@
-/** What the supervision tree keeps of each node; only `tree.ts` changes it. */
+/** What the supervision tree keeps of each node; the roster makes it, and the rooms of the tree beside it change it. */
 import type { Exit } from './exit.ts';
 import type { CellPlan, TeamPlan } from './plan.ts';
 import type { Ref } from './ref.ts';
@@ -10,7 +10,8 @@ export interface CellNode {
   readonly path: string;
   readonly team: TeamNode;
   readonly plan: CellPlan;
-  readonly gate: number;
+  /** The nearest fenceable team above: a fence of it ends this cell. */
+  readonly gated: TeamNode;
   readonly thread: string;
   readonly role: string;
   readonly isDynamic: boolean;
@@ -39,6 +40,8 @@ export interface TeamNode {
   readonly plan: TeamPlan;
   /** Its own gate, or -1 when it has none. */
   readonly gate: number;
+  /** With a gate: which life of its subtree this is. */
+  generation: number;
   /** Children of the plan, in start order. */
   readonly children: TreeNode[];
   /** Children started on demand, in start order. */
@@ -53,6 +56,7 @@ export interface TeamNode {
   restartCount: number;
   /** Set while it stops because it gave up: it exits to its own supervisor then. */
   escalation: Exit | null;
+  /** Drops the timer of the pause before its own restart, or before that of its children. */
   cancel: (() => void) | null;
 }
 
@@ -80,11 +84,19 @@ export function teamsOf(team: TeamNode): readonly TeamNode[] {
   return [team, ...team.children.flatMap((child) => (child.kind === 'team' ? teamsOf(child) : []))];
 }
 
-/** The gate of the nearest fenceable team that a child of `team` lives under; the root always is one. */
-export function gateAbove(team: TeamNode): number {
-  for (let above: TeamNode | null = team; above !== null; above = above.team)
-    if (above.gate >= 0) return above.gate;
-  return 0;
+/** The nearest fenceable team that a child of `team` lives under; the root always is one. */
+export function gatedAbove(team: TeamNode): TeamNode {
+  return team.gate >= 0 || team.team === null ? team : gatedAbove(team.team);
+}
+
+/** The child of a team with that id. */
+export function childOf(team: TeamNode, id: string): TreeNode | undefined {
+  return team.dynamic.get(id) ?? team.children.find((child) => child.id === id);
+}
+
+/** Whether it was started and has not come to its end. */
+export function isUp(node: TreeNode): boolean {
+  return node.status !== 'stopped' && node.status !== 'waiting';
 }
 
 /** Whether `ref` means the present life of `node`. */
@@ -107,4 +119,20 @@ export function isDone(step: Step): boolean {
     case 'pause':
       return false;
   }
+}
+
+/** Whether a decision taken before will start the child anyway. */
+export function hasStartAhead(team: TeamNode, child: TreeNode): boolean {
+  return team.steps.some((step) => step.kind === 'start' && step.child === child);
+}
+
+/** Takes back starts of these children that are still ahead. */
+export function dropStarts(team: TeamNode, children: readonly TreeNode[]): void {
+  team.steps = team.steps.filter((step) => step.kind !== 'start' || !children.includes(step.child));
+}
+
+/** Drops what a node waits for. */
+export function dropTimer(node: TreeNode): void {
+  node.cancel?.();
+  node.cancel = null;
 }

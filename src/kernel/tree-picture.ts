@@ -21,7 +21,7 @@ export interface NodePicture {
 export type TreePicture = NodePicture;
 
 /** The tree at `node` as plain data. */
-export function pictureOf(node: TreeNode, generations: readonly number[]): NodePicture {
+export function pictureOf(node: TreeNode): NodePicture {
   const { id, path, status } = node;
   if (node.kind === 'cell') {
     const { role, thread, incarnation } = node;
@@ -33,12 +33,11 @@ export function pictureOf(node: TreeNode, generations: readonly number[]): NodeP
     path,
     status,
     restarts: node.restartCount,
-    ...gateOf(node, generations),
-    children: childrenOf(node).map((child) => pictureOf(child, generations)),
+    ...gateOf(node),
+    children: childrenOf(node).map(pictureOf),
   };
 }
 
-function gateOf(team: TeamNode, generations: readonly number[]): object {
-  const generation = generations[team.gate];
-  return generation === undefined ? {} : { generation, fenced: team.isFenced };
+function gateOf({ gate, generation, isFenced }: TeamNode): object {
+  return gate < 0 ? {} : { generation, fenced: isFenced };
 }

@@ -11,7 +11,8 @@ import type { GateLife, TreeRequest } from '#src/kernel/host.ts';
 import type { CellOverview } from '#src/kernel/shell.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import { gatesOf, type TeamPlan } from '#src/kernel/plan.ts';
-import { Tree, type TreeOver } from '#src/kernel/tree.ts';
+import type { TreeOver } from '#src/kernel/tree-io.ts';
+import { Tree } from '#src/kernel/tree.ts';
 import type { ChangefeedConfig, ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type {
   Answered,

@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { must } from '#src/base/assert.ts';
 import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
-import type { TreeOver } from '#src/kernel/tree.ts';
+import type { TreeOver } from '#src/kernel/tree-io.ts';
 import { Capture } from '#workers/capture.ts';
 import { Replication } from '#workers/replication.ts';
 

@@ -5,7 +5,8 @@ import type { Signal } from '#src/kernel/message.ts';
 import type { CellPlan, TeamPlan } from '#src/kernel/plan.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import type { NodePicture } from '#src/kernel/tree-picture.ts';
-import { Tree, type TreeOver } from '#src/kernel/tree.ts';
+import type { TreeOver } from '#src/kernel/tree-io.ts';
+import { Tree } from '#src/kernel/tree.ts';
 
 /** A permanent cell on main. */
 export function cell(id: string, more: Partial<CellPlan> = {}): CellPlan {

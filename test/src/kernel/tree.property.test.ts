@@ -9,7 +9,8 @@ import type { Exit } from '#src/kernel/exit.ts';
 import type { CellStart } from '#src/kernel/host.ts';
 import { gatesOf, type CellPlan, type PlanNode, type TeamPlan } from '#src/kernel/plan.ts';
 import type { NodePicture } from '#src/kernel/tree-picture.ts';
-import { Tree, type TreeOver } from '#src/kernel/tree.ts';
+import type { TreeOver } from '#src/kernel/tree-io.ts';
+import { Tree } from '#src/kernel/tree.ts';
 
 type Shape = { readonly children: readonly (Shape | CellPlan['restart'])[] } & Pick<
   TeamPlan,

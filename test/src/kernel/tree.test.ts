@@ -116,6 +116,21 @@ test('a watcher hears of the end once, of its present life only, and at once whe
   assert.deepEqual(last.kind === 'Terminated' && last.exit, { kind: 'no-process' });
 });
 
+test('a watcher of a cell that waits to be started again hears at once that it is gone', () => {
+  const stage = new Stage(team('root', [cell('a'), cell('b')], { intensity: 5 }));
+  stage.boot();
+  for (let i = 0; i < 2; i++) {
+    stage.crash('root/b');
+    stage.settle();
+  }
+  assert.equal(stage.picture('root/b').status, 'waiting');
+  const target = stage.ref('root/b');
+  stage.tree.request({ kind: 'Watch', watcher: stage.ref('root/a'), target });
+  assert.deepEqual(stage.signals, [
+    ['root/a', { kind: 'Terminated', ref: target, exit: { kind: 'no-process' } }],
+  ]);
+});
+
 test('a cell that does not stop in time is killed, and the rest goes on stopping', () => {
   const stage = new Stage(team('root', [cell('a'), cell('b')]));
   stage.boot();
