@@ -189,7 +189,7 @@ export function highestEpoch(state: CoordinatorState): number {
 }
 
 /** True of a changefeed whose maintainer is meant to run. */
-export function isRunning({ state }: ChangefeedRecord): boolean {
+export function isRunning({ state }: Pick<ChangefeedRecord, 'state'>): boolean {
   return state === 'normal' || state === 'warning';
 }
 

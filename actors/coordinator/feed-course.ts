@@ -2,7 +2,7 @@
 import type { Failure } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
-import { epochOf } from '#src/model/token.ts';
+import { epochOf, isEpochBelowMax } from '#src/model/token.ts';
 import type { MaintainerReport } from '#src/protocol/coordinator.ts';
 import {
   becomeAbsent,
@@ -143,8 +143,10 @@ function failed(
   // Only before any progress: afterwards it is a younger owner that has taken over, and this one ends.
   const isBehind = failure.code === 'SINK_FENCED' && feed.health.progressTs < 0;
   if (isBehind && typeof token === 'number') {
+    const found = epochOf(token);
+    if (!isEpochBelowMax(found)) return failForGood(state, feed, noTokenLeft(failure), isClosed);
     // An earlier owner wrote with a higher epoch than this store knows (a new data directory, a restored backup).
-    feed.epochMin = Math.max(feed.epochMin, epochOf(token));
+    feed.epochMin = Math.max(feed.epochMin, found);
     feed.retryAtMs = env.now();
     return [];
   }
@@ -154,14 +156,23 @@ function failed(
   };
   const world = { nowMs: env.now(), random: env.random() };
   const verdict = failing(feed.health, failure, bounds, world);
-  if (verdict.state === 'failed') {
-    // What it left on the nodes is closed as that of a stopped one is.
-    const change = { state: 'failed', failure, isOpen: !isClosed, ifRunning: true } as const;
-    return write(state, feed, change);
-  }
+  if (verdict.state === 'failed') return failForGood(state, feed, failure, isClosed);
   feed.health = verdict.health;
   feed.retryAtMs = env.now() + verdict.afterMs;
   // State, failure and epoch in one write (F9): whatever the old maintainer still says is stale from here on.
   const change = { state: 'warning', failure, hasNewEpoch: true, ifRunning: true } as const;
   return [logFailure(feed.id, failure, verdict.afterMs), ...write(state, feed, change)];
+}
+
+function failForGood(state: S, feed: Feed, failure: Failure, isClosed: boolean): readonly Effect[] {
+  // What it left on the nodes is closed as that of a stopped one is.
+  const change = { state: 'failed', failure, isOpen: !isClosed, ifRunning: true } as const;
+  return write(state, feed, change);
+}
+
+/** Its slot downstream is a tombstone, or was written by another program. */
+function noTokenLeft(failure: Failure): Failure {
+  const message =
+    'no token is left above the one in its slot downstream: remove the rows of this changefeed from the bookkeeping tables, or give it another id';
+  return { ...failure, retry: 'Never', message };
 }

@@ -10,6 +10,7 @@ import {
   changefeedInfoKey,
   changefeedStatusKey,
 } from '#src/model/coordination-key.ts';
+import { isEpochBelowMax } from '#src/model/token.ts';
 import type { CoordinationAnswer, CoordinationRequest, KeyValue } from '#src/ports/coordination.ts';
 import { stillOwner, unchanged } from '#src/ports/ownership.ts';
 import {
@@ -76,13 +77,26 @@ export interface FeedWrite {
 const attemptCountMax = 10;
 const attemptEveryMs = 25;
 
+/** What becomes of a changefeed that should get an epoch above the last one (spec/02 2b). */
+const usedUp = {
+  state: 'failed',
+  failure: failureOf(
+    'CHANGEFEED_STATE',
+    'its epochs are used up: a store or a downstream that was written by another program holds one near 2^33',
+  ),
+} as const;
+
 /** The record after a change. */
 function changed({ record, epochMin }: Feed, change: RecordChange): ChangefeedRecord {
   const { config, warnings, state, failure, isNew, isOpen, hasNewEpoch } = change;
   if (change.ifRunning === true && !isRunning(record)) return record;
-  const epoch = hasNewEpoch === true ? Math.max(record.epoch, epochMin) + 1 : record.epoch;
+  const used = Math.max(record.epoch, epochMin);
+  const isUsedUp = hasNewEpoch === true && !isEpochBelowMax(used);
+  const epoch = hasNewEpoch === true && !isUsedUp ? used + 1 : record.epoch;
   const next = { ...record, epoch, isNew: isNew ?? record.isNew, isOpen: isOpen ?? record.isOpen };
   if (record.state === 'removed') return next;
+  // A close goes on under the last epoch all the same; nothing else does.
+  if (isUsedUp) return isRunning({ ...record, ...change }) ? { ...next, ...usedUp } : next;
   return {
     ...next,
     config: config ?? record.config,

@@ -9,7 +9,15 @@
  */
 export const tokenAssignments = 2 ** 20;
 
+/** The last epoch whose tokens a number holds; above it is an error, never a wrap (spec/02 2b). */
+export const epochMax = 2 ** 33 - 1;
+
 /** The epoch of the maintainer that gave `token`. */
 export function epochOf(token: number): number {
   return Math.floor(token / tokenAssignments);
+}
+
+/** True of an epoch that has tokens and another epoch above it: a tombstone's has neither. */
+export function isEpochBelowMax(epoch: number): boolean {
+  return Number.isSafeInteger(epoch) && epoch >= 0 && epoch < epochMax;
 }

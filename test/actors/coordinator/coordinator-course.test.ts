@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { failure } from '#src/base/failure.ts';
+import { epochMax } from '#src/model/token.ts';
 import { lastWord, positionAt, recordOf, reportOf, trouble } from './coordinator-words.ts';
 import { ToldCoordinator } from './told-coordinator.ts';
 
@@ -73,6 +74,37 @@ test('I-6: an epoch that a node has seen closed is not enough either', () => {
   one.sends();
   one.reports('a', [lastWord('f', 1, { ...gathering, state: 'failed', failure: closed })]);
   assert.deepEqual(one.sends(), ['a Add f 8']);
+});
+
+test('a slot whose token leaves no epoch above it, a tombstone too, fails the changefeed and says so', () => {
+  for (const token of [Infinity, Number.NaN, -1, 2 ** 53, (epochMax + 1) * 2 ** 20 - 1]) {
+    const one = ToldCoordinator.running(['a']);
+    one.creates('f');
+    const starting = { state: 'starting', checkpoint: null } as const;
+    one.reports('a', [reportOf('f', 1, { isBootstrapped: false, status: starting })]);
+    const fenced = failure('SINK_FENCED', 'a newer owner raised the token', { detail: { token } });
+    one.reports('a', [lastWord('f', 1, { ...starting, state: 'failed', failure: fenced })]);
+    const record = one.record('f');
+    assert.equal(record?.state, 'failed', String(token));
+    assert.equal(record.epoch, 1);
+    assert.match(record.failure!.message, /^no token is left above the one in its slot downstream/);
+  }
+});
+
+test('spec/02 2b: an epoch never passes its bound; the changefeed fails with the reason, and can still be removed', () => {
+  const one = ToldCoordinator.running(['a'], [recordOf('f', { epoch: epochMax - 1 })]);
+  assert.deepEqual(one.sends(), ['a BootstrapManager', `a Add f ${epochMax}`]);
+  one.reports('a', [lastWord('f', epochMax, { state: 'failed', failure: trouble })]);
+  one.passes(20_000);
+  const record = one.record('f');
+  assert.equal(record?.state, 'failed');
+  assert.equal(record.epoch, epochMax);
+  assert.match(record.failure!.message, /^its epochs are used up/);
+  assert.equal(one.ask({ kind: 'ResumeChangefeed', id: 'f' })?.ok, false);
+  one.ask({ kind: 'RemoveChangefeed', id: 'f' });
+  one.passes(2_000);
+  one.reports('a', [lastWord('f', epochMax, { state: 'stopped' })]);
+  assert.equal(one.record('f'), null);
 });
 
 test('I-6: a store that is restored under a running coordinator takes no epoch back', () => {
