@@ -7,6 +7,7 @@ import type { Effect } from '#src/kernel/effect.ts';
 import { addressOf, type Ref } from '#src/kernel/ref.ts';
 import { changefeedInfoKey, changefeedStatusKey, isKeyPart } from '#src/model/coordination-key.ts';
 import { partCountMax } from '#src/model/span.ts';
+import type { StartAt } from '#src/model/start-at.ts';
 import { absentKey } from '#src/ports/coordination.ts';
 import { resign } from '#src/ports/ownership.ts';
 import { newRecord } from '#src/protocol/changefeed-record.ts';
@@ -272,10 +273,21 @@ function update(
 ): readonly Effect[] {
   if (!['stopped', 'failed'].includes(feed.record.state))
     return notNow(asker, feed, 'stopped or failed', 'updated');
-  // Where it began is history: the downstream's position counts.
-  const config = { ...request.config, startAt: feed.record.config.startAt };
+  const config = { ...request.config, startAt: startAfter(feed, request.config) };
   const { warnings = [] } = request;
   return write(state, feed, { config, warnings }, { do: 'nothing' }, asker);
+}
+
+/**
+ * Where it began is history: the downstream's position counts. One that has none, because it is another server, goes on where
+ * the copy stands; without a timeline, because its segments stand downstream: the place is found by GTID.
+ */
+function startAfter({ record, status }: Feed, { endpoints }: ChangefeedConfig): StartAt {
+  const { config: before } = record;
+  const { checkpoint: position } = status;
+  const isSameSink = endpoints?.sinkUri === before.endpoints?.sinkUri;
+  if (isSameSink || position === null) return before.startAt;
+  return { kind: 'position', position, timeline: [] };
 }
 
 function moveFeed(state: S, feed: Feed, node: string, asker: Asker): readonly Effect[] {

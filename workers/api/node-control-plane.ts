@@ -140,7 +140,11 @@ export class NodeControlPlane implements ControlPlane {
     const { rules, memoryQuota, stuckAfterMs, splitAbove = null } = change.config ?? before;
     const next = { rules, laneCount: change.config?.laneCount ?? laneCount };
     const ends = { id, upstreamUri: seal.open(upstreamUri), sinkUri: seal.open(sinkUri) };
-    const { warnings } = await this.#check({ ...ends, config: next }, before.startAt);
+    const { checkpoint: position } = view.status;
+    // Where it began may have been purged long ago: it goes on at its checkpoint.
+    const startAt: StartAt =
+      position === null ? before.startAt : { kind: 'position', position, timeline: [] };
+    const { warnings } = await this.#check({ ...ends, config: next }, startAt);
     const endpoints = { upstreamUri, sinkUri, laneCount: next.laneCount };
     await this.#ask({
       kind: 'UpdateChangefeed',

@@ -1,7 +1,11 @@
 /** What people ask of the coordinator, and the exact words of every "no". */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { KeyStore } from '#src/adapters/embedded-coordination/key-store.ts';
 import type { Outcome } from '#src/base/failure.ts';
+import { changefeedStatusKey } from '#src/model/coordination-key.ts';
+import { encodeRecord } from '#src/protocol/changefeed-record.ts';
+import type { ChangefeedConfig } from '#src/protocol/changefeed.ts';
 import type { CoordinatorReply, CoordinatorRequest } from '#src/protocol/coordinator.ts';
 import { configOf } from '../feed-config.ts';
 import { recordOf } from './coordinator-words.ts';
@@ -94,6 +98,39 @@ test('what the check of its ends found is shown with a changefeed, until it is u
   );
   stopped.ask({ kind: 'UpdateChangefeed', config: configOf('g') });
   assert.deepEqual(stopped.view('g').status.warnings, []);
+});
+
+test('another sink begins where the copy stands, the same one at its own position: the first start is history', () => {
+  const endsAt = (sinkUri: string): ChangefeedConfig => ({
+    ...configOf('f'),
+    endpoints: { upstreamUri: 'mysql://u/', sinkUri, laneCount: 1 },
+    startAt: { kind: 'gtid', gtid: '0-1-1' },
+  });
+  const position = { ts: 20, gtid: '0-1-20' };
+  const status = encodeRecord({ version: 1, checkpoint: position });
+  const here = endsAt('mysql://here/');
+  const there = endsAt('mysql://there/');
+  const first = { kind: 'gtid', gtid: '0-1-1' };
+  const cases: readonly (readonly [ChangefeedConfig, string | null, startAt: unknown])[] = [
+    [here, status, first],
+    [there, status, { kind: 'position', position, timeline: [] }],
+    // It has never run: there is no copy yet.
+    [there, null, first],
+  ];
+  for (const [config, stored, startAt] of cases) {
+    const store = new KeyStore();
+    const before = new ToldCoordinator(
+      ['a'],
+      [recordOf('f', { state: 'stopped', config: here })],
+      store,
+    );
+    if (stored !== null) before.write({ key: changefeedStatusKey('k', 'f'), value: stored });
+    const next = ToldCoordinator.running(['a'], [], store);
+    // Whoever asks does not say where it begins.
+    const asked = { ...config, startAt: { kind: 'now' } as const };
+    assert.equal(wordsOf(next.ask({ kind: 'UpdateChangefeed', config: asked })), 'Done');
+    assert.deepEqual(next.record('f')?.config, { ...config, startAt });
+  }
 });
 
 test('every node in view is listed with its address, the lingering ones too', () => {
