@@ -156,7 +156,11 @@ export class ModelDownstream implements SimDownstream {
   /** One lane's transaction; false when the guard refuses it. */
   commitLane(batch: LaneBatch): boolean {
     const slot = this.slots.get(batch.span);
-    assert(slot !== undefined, 'a slot is made before anything is applied');
+    if (slot === undefined) {
+      // Its rows were given to parts of the table, or back to the whole.
+      this.#world.mark('guard refused: no slot');
+      return false;
+    }
     const before = slot.lanes[batch.lane]!;
     if (slot.token !== batch.token || before.seq !== batch.seq) {
       this.#world.mark('guard refused');

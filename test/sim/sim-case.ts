@@ -42,6 +42,11 @@ export interface SimCase {
   readonly nodes?: NodesOptions;
 }
 
+function clockRateOf(dice: Dice, nodes: NodesOptions | null): number {
+  const alone = dice.chance(0.6) ? 1 : 0.3 + dice.magnitude(8);
+  return nodes?.clockRate ?? alone;
+}
+
 /** The run of a seed. */
 export function caseOf(seed: number): SimCase {
   const dice = new Dice(seed, 'options');
@@ -49,16 +54,15 @@ export function caseOf(seed: number): SimCase {
   const isServer = dice.chance(0.4);
   // A real sink needs some hundred milliseconds until it writes its first row.
   const aloneMs = Math.round((isServer ? 3_000 : 1_000) + dice.magnitude(12_000));
-  // Sessions end and nodes come back within a run.
-  const nodes = drawNodes(new Dice(seed, 'nodes'), aloneMs * 3);
-  const safetyMs = nodes === null ? aloneMs : aloneMs * 3;
+  const nodes = drawNodes(new Dice(seed, 'nodes'));
+  const safetyMs = nodes?.safetyMs ?? aloneMs;
   const options: SimOptions = {
     downstream: isServer ? 'server' : 'model',
     tableCount: dice.between(1, 5),
     laneCount: dice.between(1, 4),
     // Half of the runs have so little memory that most events go by way of the store.
     memoryQuota: dice.chance(0.5) ? 1 << dice.between(9, 12) : 8 << 20,
-    clockRate: dice.chance(0.6) ? 1 : 0.3 + dice.magnitude(8),
+    clockRate: clockRateOf(dice, nodes),
     clockError: dice.of([0, 0.000_1, 0.001, 0.05]),
     linkDelayMs: dice.of([0.5, 3, 3, 20]),
     chunkItemCount: dice.between(1, 8),

@@ -48,9 +48,16 @@ export class SimCoordination {
   #sessionCount = 0;
   #hasLeader = true;
 
-  constructor(clock: SimClock) {
+  /** `sessionCount`: leases given by a store before this one; none is given twice. */
+  constructor(clock: SimClock, sessionCount = 0) {
     this.#clock = clock;
+    this.#sessionCount = sessionCount;
     this.#desk = new WatchDesk(this.store, (afterMs, due) => clock.after(afterMs, due));
+  }
+
+  /** Leases given so far. */
+  get sessionCount(): number {
+    return this.#sessionCount;
   }
 
   /** Sessions alive, by lease. */

@@ -33,6 +33,8 @@ export class NodeChecks {
   #epoch = 0;
   #record: ChangefeedRecord | null = null;
   #checkpointTs = -1;
+  /** The store was lost: what was used before may be used again, until the downstream refuses it. */
+  #isForgetful = false;
   /** Epochs of maintainers that were started, and tokens of dispatchers, over all nodes and for ever. */
   readonly #epochsUsed = new Set<number>();
   readonly #tokensUsed = new Set<number>();
@@ -77,14 +79,25 @@ export class NodeChecks {
   }
 
   /** The store as a node sees it: what it commits is looked at. */
-  checkedStore(node: string, store: SimCoordination): Pick<SimCoordination, 'perform'> {
+  checkedStore(node: string): Pick<SimCoordination, 'perform'> {
     return {
-      perform: (request, sentAtMs, answered) =>
-        store.perform(request, sentAtMs, (outcome) => {
-          this.#performed(node, request, outcome);
+      perform: (request, sentAtMs, answered) => {
+        const { coordination } = this.#cluster;
+        coordination.perform(request, sentAtMs, (outcome) => {
+          if (coordination === this.#cluster.coordination) this.#performed(node, request, outcome);
           answered(outcome);
-        }),
+        });
+      },
     };
+  }
+
+  /** The store is another one, which knows nothing: epochs begin anew, above those that the downstream shows (I-6). */
+  forgets(nodes: readonly string[]): void {
+    this.#epoch = 0;
+    this.#record = null;
+    this.#checkpointTs = -1;
+    this.#isForgetful = true;
+    for (const id of nodes) this.#excused.add(id);
   }
 
   /** A node may submit downstream now: then it holds its session (I-24). */
@@ -118,7 +131,7 @@ export class NodeChecks {
   #coordinatorStep({ cause, props, effects, overview, process }: SeenStep): void {
     if (cause.kind === 'init') {
       const { ownership } = props as { readonly ownership: { readonly revision: number } };
-      if (this.#termsUsed.has(ownership.revision))
+      if (this.#termsUsed.has(ownership.revision) && !this.#isForgetful)
         this.#broken('I-18', `two coordinators under term ${ownership.revision}`);
       this.#termsUsed.add(ownership.revision);
     }
@@ -129,7 +142,7 @@ export class NodeChecks {
       if (message.kind === 'RemoveMaintainer' && epoch === 0)
         this.#broken('F6', `${process} ends a maintainer under epoch 0`);
       if (message.kind !== 'AddMaintainer') continue;
-      if (epoch > this.#epoch || epoch === 0)
+      if ((epoch > this.#epoch && !this.#isForgetful) || epoch === 0)
         this.#broken('F1', `${process} adds under ${epoch}, which is not committed`);
       const { changefeeds } = overview() as {
         readonly changefeeds: readonly { readonly state: string; readonly epoch: number }[];
@@ -145,9 +158,9 @@ export class NodeChecks {
   #maintainerStep({ cause, props, effects, process }: SeenStep): void {
     if (cause.kind === 'init') {
       const { epoch } = props as { readonly epoch: number };
-      if (epoch > this.#epoch || epoch === 0)
+      if ((epoch > this.#epoch && !this.#isForgetful) || epoch === 0)
         this.#broken('F1', `a maintainer begins under ${epoch}, which is not committed`);
-      if (this.#epochsUsed.has(epoch))
+      if (this.#epochsUsed.has(epoch) && !this.#isForgetful)
         this.#broken('F2', `two maintainers began under epoch ${epoch}`);
       this.#epochsUsed.add(epoch);
       // Once its first step is done.
@@ -170,7 +183,7 @@ export class NodeChecks {
 
   #dispatcherStarts({ props, process }: SeenStep): void {
     const { token, span } = props as { readonly token: number; readonly span: string };
-    if (this.#tokensUsed.has(token))
+    if (this.#tokensUsed.has(token) && !this.#isForgetful)
       this.#broken('I-7', `${process} starts ${span} under token ${token}, which was used`);
     this.#tokensUsed.add(token);
   }

@@ -30,7 +30,7 @@ import { WriteRight } from './write-right.ts';
 export class NodeCluster extends Outside {
   readonly machines: readonly Machine[];
   readonly network: SimNetwork;
-  readonly coordination: SimCoordination;
+  coordination: SimCoordination;
   readonly checks: NodeChecks;
   readonly config: ChangefeedConfig;
   /** What somebody's coordinator said last. */
@@ -155,9 +155,20 @@ export class NodeCluster extends Outside {
     this.coordination.revoke(lease);
   }
 
+  /** The store starts empty: it knows no session and no epoch any more. */
+  loseStore(): void {
+    this.world.mark('store lost');
+    this.coordination.dropWatches();
+    const { sessionCount } = this.coordination;
+    const clock = this.#clock(this.#case.options.clockRate);
+    this.coordination = new SimCoordination(clock, sessionCount);
+    this.checks.forgets(this.nodes.map(({ id }) => id));
+  }
+
   /** Good weather, nothing is cut, everybody awake. */
   calm(): void {
     this.clear();
+    this.coordination.gainLeader();
     this.network.heal();
     for (const machine of this.machines) {
       machine.cutToStoreMs = 0;
@@ -251,7 +262,7 @@ export class NodeCluster extends Outside {
       return drawn !== 'fine' && (way === 'there') === (drawn === 'before');
     };
     const delayMs = (): number => weather.delay(5);
-    const store = this.checks.checkedStore(id, this.coordination);
+    const store = this.checks.checkedStore(id);
     const call = simCoordinationPort(clock, store, { isLost, delayMs });
     return {
       call: (request, answered) => {

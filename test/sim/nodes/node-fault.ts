@@ -58,12 +58,21 @@ export type NodeFaultKind =
       readonly way: 'both' | 'to' | 'from';
       readonly forMs: number;
     }
+  /** Nothing goes from one node to another one. */
+  | {
+      readonly kind: 'cut-link';
+      readonly from: NodePick;
+      readonly to: NodePick;
+      readonly forMs: number;
+    }
   /** All connections of a node to the others break. */
   | { readonly kind: 'sever-node'; readonly node: NodePick }
   | { readonly kind: 'slow-network'; readonly factor: number; readonly forMs: number }
   /** Its session ends behind its back. */
   | { readonly kind: 'revoke'; readonly node: NodePick }
   | { readonly kind: 'lose-leader'; readonly forMs: number }
+  /** The store starts empty, as after the loss of its data. */
+  | { readonly kind: 'lose-store' }
   | { readonly kind: 'compact' }
   /**
    * A word that was heard before is heard again, by a node of a version without epochs (`zero`), or from a sender that is
@@ -131,19 +140,26 @@ function pickOf(dice: Dice): NodePick {
   return { who: dice.of(['any', 'any', 'leader', 'maintainer'] as const), pick: dice.pick(8) };
 }
 
+/** Often short, as often about as long as a session, or beyond it. */
+function lasting(dice: Dice, sessionMs: number): number {
+  return dice.chance(0.5) ? dice.magnitude(sessionMs) : (0.6 + dice.next() * 1.6) * sessionMs;
+}
+
 const ways = ['both', 'to', 'from'] as const;
 
-const draws: Readonly<Record<NodeFaultKind['kind'], (dice: Dice) => NodeFaultKind>> = {
-  'kill-node': (dice) => ({
+const draws: Readonly<
+  Record<NodeFaultKind['kind'], (dice: Dice, sessionMs: number) => NodeFaultKind>
+> = {
+  'kill-node': (dice, sessionMs) => ({
     kind: 'kill-node',
     node: pickOf(dice),
-    downMs: dice.magnitude(20_000),
+    downMs: lasting(dice, sessionMs),
   }),
-  'pause-node': (dice) => ({
+  'pause-node': (dice, sessionMs) => ({
     kind: 'pause-node',
     node: pickOf(dice),
-    forMs: dice.chance(0.5) ? dice.magnitude(20_000) : 5_000 + dice.next() * 15_000,
-    heldMs: dice.chance(0.5) ? 0 : dice.magnitude(20_000),
+    forMs: lasting(dice, sessionMs),
+    heldMs: dice.chance(0.5) ? 0 : lasting(dice, sessionMs),
   }),
   'stop-node': (dice) => ({ kind: 'stop-node', node: pickOf(dice) }),
   'crash-cell': (dice) => ({
@@ -157,23 +173,29 @@ const draws: Readonly<Record<NodeFaultKind['kind'], (dice: Dice) => NodeFaultKin
     node: pickOf(dice),
     thread: dice.of(threadNames),
   }),
-  'pause-node-thread': (dice) => ({
+  'pause-node-thread': (dice, sessionMs) => ({
     kind: 'pause-node-thread',
     node: pickOf(dice),
     thread: dice.of(['main', ...threadNames]),
-    forMs: dice.magnitude(12_000),
+    forMs: lasting(dice, sessionMs),
   }),
-  'cut-node': (dice) => ({
+  'cut-node': (dice, sessionMs) => ({
     kind: 'cut-node',
     node: pickOf(dice),
     way: dice.of(ways),
-    forMs: dice.magnitude(15_000),
+    forMs: lasting(dice, sessionMs),
   }),
-  'cut-store': (dice) => ({
+  'cut-store': (dice, sessionMs) => ({
     kind: 'cut-store',
     node: pickOf(dice),
     way: dice.of(ways),
-    forMs: dice.magnitude(15_000),
+    forMs: lasting(dice, sessionMs),
+  }),
+  'cut-link': (dice, sessionMs) => ({
+    kind: 'cut-link',
+    from: pickOf(dice),
+    to: pickOf(dice),
+    forMs: lasting(dice, sessionMs),
   }),
   'sever-node': (dice) => ({ kind: 'sever-node', node: pickOf(dice) }),
   'slow-network': (dice) => ({
@@ -182,7 +204,11 @@ const draws: Readonly<Record<NodeFaultKind['kind'], (dice: Dice) => NodeFaultKin
     forMs: dice.magnitude(5_000),
   }),
   revoke: (dice) => ({ kind: 'revoke', node: pickOf(dice) }),
-  'lose-leader': (dice) => ({ kind: 'lose-leader', forMs: dice.magnitude(12_000) }),
+  'lose-leader': (dice, sessionMs) => ({
+    kind: 'lose-leader',
+    forMs: lasting(dice, sessionMs),
+  }),
+  'lose-store': () => ({ kind: 'lose-store' }),
   compact: () => ({ kind: 'compact' }),
   'move-table': (dice) => ({ kind: 'move-table', table: dice.pick(5), node: pickOf(dice) }),
   'split-table': (dice) => ({
@@ -208,13 +234,21 @@ const draws: Readonly<Record<NodeFaultKind['kind'], (dice: Dice) => NodeFaultKin
   resign: () => ({ kind: 'resign' }),
 };
 
+/** Kinds that few runs have: after them little of what was there counts. */
+const rare: readonly NodeFaultKind['kind'][] = ['lose-store', 'remove-feed'];
+
 /** Draws the schedule of one run: a few kinds, often few faults, sometimes many. */
-export function drawNodeFaults(dice: Dice, safetyMs: number): NodeFault[] {
-  const kinds = (Object.keys(draws) as NodeFaultKind['kind'][]).filter(() => dice.chance(0.35));
+export function drawNodeFaults(
+  dice: Dice,
+  { safetyMs, sessionMs }: { readonly safetyMs: number; readonly sessionMs: number },
+): NodeFault[] {
+  const kinds = (Object.keys(draws) as NodeFaultKind['kind'][]).filter((kind) =>
+    dice.chance(rare.includes(kind) ? 0.06 : 0.3),
+  );
   if (kinds.length === 0) return [];
-  const count = Math.round(dice.magnitude(25));
+  const count = Math.round(dice.magnitude(30));
   const faults = Array.from({ length: count }, (): NodeFault => {
-    const kind = draws[dice.of(kinds)](dice);
+    const kind = draws[dice.of(kinds)](dice, sessionMs);
     const atMs = Math.round(dice.next() * safetyMs);
     if (!dice.chance(0.4)) return { atMs, ...kind };
     return { atMs, on: dice.of(moments), delayMs: dice.next() * 8, ...kind };

@@ -61,6 +61,11 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
       if (fault.way !== 'from') node.machine.cutToStoreMs = world.now + fault.forMs;
       if (fault.way !== 'to') node.machine.cutFromStoreMs = world.now + fault.forMs;
       return;
+    case 'cut-link': {
+      const [from, to] = [picked(cluster, fault.from), picked(cluster, fault.to)];
+      if (from === null || to === null) return;
+      return network.cut(from.machine.name, to.machine.name, fault.forMs);
+    }
     case 'sever-node':
       if (node === null) return;
       for (const { name } of cluster.machines) network.sever(name, node.machine.name);
@@ -75,7 +80,9 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
       return cluster.revoke(node);
     case 'lose-leader':
       coordination.loseLeader();
-      return later(fault.forMs, () => coordination.gainLeader());
+      return later(fault.forMs, () => cluster.coordination.gainLeader());
+    case 'lose-store':
+      return cluster.loseStore();
     case 'compact':
       coordination.compact();
       return coordination.dropWatches();

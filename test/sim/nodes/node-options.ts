@@ -8,20 +8,31 @@ export interface NodesOptions {
   readonly count: number;
   /** Time of a session, by the clock of the store. */
   readonly ttlMs: number;
+  /** How fast all clocks run beside virtual time. */
+  readonly clockRate: number;
+  /** How long faults may happen, virtual milliseconds. */
+  readonly safetyMs: number;
   /** Failing changefeeds are tried again within seconds. */
   readonly isPrompt: boolean;
   readonly faults: readonly NodeFault[];
 }
 
 /** Share of the seeds that have several nodes. */
-const clusterShare = 0.3;
+const clusterShare = 0.25;
+/** Faults happen for so long by the clocks of the nodes: sessions end, and nodes come back. */
+const safetyMsMin = 2_000;
+const safetyMsMax = 30_000;
 
 /** The nodes of a seed; null for a process alone. */
-export function drawNodes(dice: Dice, safetyMs: number): NodesOptions | null {
+export function drawNodes(dice: Dice): NodesOptions | null {
   if (!dice.chance(clusterShare)) return null;
   const count = dice.of([2, 2, 2, 3, 3, 4, 5]);
-  const ttlMs = dice.of([5_000, 10_000]);
+  const ttlMs = dice.of([3_000, 5_000, 10_000]);
   const isPrompt = dice.chance(0.7);
-  const faults = drawNodeFaults(dice, safetyMs);
-  return { count, ttlMs, isPrompt, faults };
+  const clockRate = dice.of([0.5, 1, 2, 4, 8]);
+  const safetyMs = Math.round(
+    (safetyMsMin + dice.next() ** 2 * (safetyMsMax - safetyMsMin)) / clockRate,
+  );
+  const faults = drawNodeFaults(dice, { safetyMs, sessionMs: ttlMs / clockRate });
+  return { count, ttlMs, clockRate, safetyMs, isPrompt, faults };
 }

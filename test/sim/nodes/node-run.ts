@@ -33,7 +33,9 @@ export async function runNodes(
   const { safetyMs, stopsAtEnd } = simCase.options;
   const tending = new Tending(cluster);
   for (const machine of cluster.machines)
-    world.after(world.dice('boots').magnitude(500), () => cluster.boot(machine));
+    world.after(world.dice('boots').magnitude(500) / nodes.clockRate, () => {
+      if (machine.node === null) cluster.boot(machine);
+    });
   tending.start();
   const around = simCase.faults.filter((fault) => isOutside(fault));
   schedule(cluster, around, (fault) => happenOutside(cluster, fault));
@@ -46,7 +48,7 @@ export async function runNodes(
 async function recover(cluster: NodeCluster, tending: Tending): Promise<void> {
   const { world, history, downstream } = cluster;
   cluster.calm();
-  tending.isWanted = true;
+  tending.decide(true);
   undrain(cluster);
   const isFinal = (): boolean =>
     cluster.expected.size > 0 &&
@@ -139,7 +141,7 @@ function undrain(cluster: NodeCluster): void {
 /** Stops the feed, then all nodes: nothing of either is left (G6). */
 async function end(cluster: NodeCluster, tending: Tending): Promise<void> {
   const { world, checks } = cluster;
-  tending.isWanted = false;
+  tending.decide(false);
   const state = checks.record?.state;
   const isOver = (): boolean => state === 'failed' || left(cluster).length === 0;
   if (!(await world.run(isOver, world.now + endingMs)))

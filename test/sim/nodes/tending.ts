@@ -9,7 +9,9 @@ const everyMs = 500;
 /** See the top of this file. */
 export class Tending {
   /** False while somebody wants the feed to rest. */
-  isWanted = true;
+  #isWanted = true;
+  /** It has changed its mind for the last time. */
+  #isDecided = false;
   readonly #cluster: NodeCluster;
   #wantedAtMs = 0;
 
@@ -25,13 +27,19 @@ export class Tending {
     else this.#look(node, () => world.after(everyMs, () => this.start()));
   }
 
+  /** From here on the feed runs, or rests, for good. */
+  decide(isWanted: boolean): void {
+    this.#isWanted = isWanted;
+    this.#isDecided = true;
+  }
+
   /** The feed rests for a while. */
   pauseFor(forMs: number): void {
     const { world } = this.#cluster;
-    this.isWanted = false;
+    this.#isWanted = false;
     this.#wantedAtMs = Math.max(this.#wantedAtMs, world.now + forMs);
     world.after(forMs, () => {
-      if (world.now >= this.#wantedAtMs) this.isWanted = true;
+      if (world.now >= this.#wantedAtMs && !this.#isDecided) this.#isWanted = true;
     });
   }
 
@@ -53,7 +61,7 @@ export class Tending {
     world.after(20_000, end);
     process.ask({ kind: 'QueryChangefeed', id: feedId }, (outcome) => {
       if (outcome.ok && outcome.value.kind === 'Changefeed') this.#see(process, outcome.value.view);
-      else if (!outcome.ok && outcome.failure.code === 'CHANGEFEED_UNKNOWN' && this.isWanted)
+      else if (!outcome.ok && outcome.failure.code === 'CHANGEFEED_UNKNOWN' && this.#isWanted)
         process.ask({
           kind: 'CreateChangefeed',
           config,
@@ -64,9 +72,9 @@ export class Tending {
   }
 
   #see(process: SimNode['process'], { status: { state } }: ChangefeedView): void {
-    if (this.isWanted && (state === 'stopped' || state === 'failed'))
+    if (this.#isWanted && (state === 'stopped' || state === 'failed'))
       process.ask({ kind: 'ResumeChangefeed', id: feedId });
-    else if (!this.isWanted && !['stopped', 'failed', 'finished'].includes(state))
+    else if (!this.#isWanted && !['stopped', 'failed', 'finished'].includes(state))
       process.ask({ kind: 'PauseChangefeed', id: feedId });
   }
 }
