@@ -42,9 +42,10 @@ export interface SimCase {
   readonly nodes?: NodesOptions;
 }
 
-function clockRateOf(dice: Dice, nodes: NodesOptions | null): number {
+/** The rate of a process alone is drawn in any case: what is drawn after it stays what it is. */
+function clockRateOf(dice: Dice, ofNodes: number | null): number {
   const alone = dice.chance(0.6) ? 1 : 0.3 + dice.magnitude(8);
-  return nodes?.clockRate ?? alone;
+  return ofNodes ?? alone;
 }
 
 /** The run of a seed. */
@@ -54,15 +55,15 @@ export function caseOf(seed: number): SimCase {
   const isServer = dice.chance(0.4);
   // A real sink needs some hundred milliseconds until it writes its first row.
   const aloneMs = Math.round((isServer ? 3_000 : 1_000) + dice.magnitude(12_000));
-  const nodes = drawNodes(new Dice(seed, 'nodes'));
-  const safetyMs = nodes?.safetyMs ?? aloneMs;
+  const several = drawNodes(new Dice(seed, 'nodes'));
+  const { safetyMs = aloneMs } = several ?? {};
   const options: SimOptions = {
     downstream: isServer ? 'server' : 'model',
     tableCount: dice.between(1, 5),
     laneCount: dice.between(1, 4),
     // Half of the runs have so little memory that most events go by way of the store.
     memoryQuota: dice.chance(0.5) ? 1 << dice.between(9, 12) : 8 << 20,
-    clockRate: clockRateOf(dice, nodes),
+    clockRate: clockRateOf(dice, several?.clockRate ?? null),
     clockError: dice.of([0, 0.000_1, 0.001, 0.05]),
     linkDelayMs: dice.of([0.5, 3, 3, 20]),
     chunkItemCount: dice.between(1, 8),
@@ -86,5 +87,5 @@ export function caseOf(seed: number): SimCase {
   const sinkDice = new Dice(seed, 'sink fault');
   if (isServer || sinkDice.chance(0.4)) faults.push(...drawSinkFaults(sinkDice, safetyMs));
   const run = { seed, options, workload, faults };
-  return nodes === null ? run : { ...run, nodes };
+  return several === null ? run : { ...run, nodes: several.nodes };
 }

@@ -8,13 +8,18 @@ export interface NodesOptions {
   readonly count: number;
   /** Time of a session, by the clock of the store. */
   readonly ttlMs: number;
+  /** Failing changefeeds are tried again within seconds. */
+  readonly isPrompt: boolean;
+  readonly faults: readonly NodeFault[];
+}
+
+/** Nodes, and what of a run goes with them. */
+interface DrawnNodes {
+  readonly nodes: NodesOptions;
   /** How fast all clocks run beside virtual time. */
   readonly clockRate: number;
   /** How long faults may happen, virtual milliseconds. */
   readonly safetyMs: number;
-  /** Failing changefeeds are tried again within seconds. */
-  readonly isPrompt: boolean;
-  readonly faults: readonly NodeFault[];
 }
 
 /** Share of the seeds that have several nodes. */
@@ -24,7 +29,7 @@ const safetyMsMin = 2_000;
 const safetyMsMax = 30_000;
 
 /** The nodes of a seed; null for a process alone. */
-export function drawNodes(dice: Dice): NodesOptions | null {
+export function drawNodes(dice: Dice): DrawnNodes | null {
   if (!dice.chance(clusterShare)) return null;
   const count = dice.of([2, 2, 2, 3, 3, 4, 5]);
   const ttlMs = dice.of([3_000, 5_000, 10_000]);
@@ -34,5 +39,5 @@ export function drawNodes(dice: Dice): NodesOptions | null {
     (safetyMsMin + dice.next() ** 2 * (safetyMsMax - safetyMsMin)) / clockRate,
   );
   const faults = drawNodeFaults(dice, { safetyMs, sessionMs: ttlMs / clockRate });
-  return { count, ttlMs, clockRate, safetyMs, isPrompt, faults };
+  return { nodes: { count, ttlMs, isPrompt, faults }, clockRate, safetyMs };
 }

@@ -33,7 +33,7 @@ export async function runNodes(
   const { safetyMs, stopsAtEnd } = simCase.options;
   const tending = new Tending(cluster);
   for (const machine of cluster.machines)
-    world.after(world.dice('boots').magnitude(500) / nodes.clockRate, () => {
+    world.after(world.dice('boots').magnitude(500), () => {
       if (machine.node === null) cluster.boot(machine);
     });
   tending.start();
