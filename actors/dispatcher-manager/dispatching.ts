@@ -10,7 +10,7 @@ import type {
   ScheduleDispatcher,
   StopDispatcher,
 } from '#src/protocol/manager.ts';
-import type { DispatcherProps } from '../dispatcher/dispatcher.ts';
+import type { DispatcherProps } from '../dispatcher/dispatcher-state.ts';
 import { endSource } from './closing.ts';
 import { isClosing, type DispatcherManagerState } from './manager-state.ts';
 import { stopAssignment } from './served-spans.ts';

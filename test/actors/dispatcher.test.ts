@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  dispatcher,
-  type DispatcherInbox,
-  type DispatcherState,
-} from '#actors/dispatcher/dispatcher.ts';
+import type { DispatcherInbox, DispatcherState } from '#actors/dispatcher/dispatcher-state.ts';
+import { dispatcher } from '#actors/dispatcher/dispatcher.ts';
 import { failed, failure, ok } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { BlockInfo } from '#src/model/block.ts';

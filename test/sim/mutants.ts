@@ -95,7 +95,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'M8',
     why: 'the checkpoint advances when a batch is sent, before it is committed',
-    file: 'actors/dispatcher/dispatcher.ts',
+    file: 'actors/dispatcher/batches.ts',
     find: "if (state.inFlight !== null || state.phase === 'raising') return [state, effects];",
     replace:
       "if (state.phase === 'raising') return [state, effects]; if (state.inFlight !== null) return report(state, effects);",
@@ -153,7 +153,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'replay-not-idempotent',
     why: 'a batch that was cut is applied again as if nothing of it were there',
-    file: 'actors/dispatcher/dispatcher.ts',
+    file: 'actors/dispatcher/batches.ts',
     find: 'idempotent: recovering,',
     replace: 'idempotent: false && recovering,',
   },
