@@ -91,7 +91,10 @@ function build(finish: (status: number) => void): Command {
       'where other nodes are listened to, and reach this one',
       '127.0.0.1:8301',
     )
-    .requiredOption('--data-dir <dir>', 'event store, and the state of a node without --etcd')
+    .requiredOption(
+      '--data-dir <dir>',
+      'event store, secret key, and the state of a node without --etcd',
+    )
     .option('--etcd <urls>', 'etcd of the cluster, URL,URL; absent: a node of its own')
     .option('--cluster-id <id>', 'name of the cluster', 'default')
     .option('--config <file>', 'server configuration (TOML)')

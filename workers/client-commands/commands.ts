@@ -53,7 +53,7 @@ function addChangefeedCommands(changefeed: Command, finish: Finish): void {
     .requiredOption('--upstream <uri>', 'mysql://user:password@host:port/ or workload://')
     .requiredOption(
       '--sink-uri <uri>',
-      'mysql://user:password@host:port/, sqlite:///path or blackhole://',
+      'mysql://user:password@host:port/; without a cluster also sqlite:///path or blackhole://',
     )
     .option('--config <file>', 'changefeed configuration (TOML)')
     .option('--start <where>', 'now, oldest or a GTID', 'now')
@@ -92,7 +92,7 @@ function addTableCommands(changefeed: Command, finish: Finish): void {
     .requiredOption('-d, --target-node-id <id>', 'capture id of the node')
     .action(async (options) => finish(await moveTable(options)));
   byTable(changefeed.command('split-table').description('spread a table over several dispatchers'))
-    .requiredOption('--parts <n>', 'how many', partCount)
+    .requiredOption('--parts <n>', `how many: 2 to ${partCountMax}`, partCount)
     .action(async (options) => finish(await splitTable(options)));
   byTable(changefeed.command('merge-table').description('put a split table together')).action(
     async (options) => finish(await mergeTable(options)),
