@@ -20,6 +20,7 @@ import type {
   CoordinatorRequest,
 } from '#src/protocol/coordinator.ts';
 import type { TableRequest } from '#src/protocol/maintainer.ts';
+import { patienceMs, silentNodes } from '../placement/bootstrapper.ts';
 import {
   answer,
   callStore,
@@ -30,6 +31,7 @@ import {
   type Asker,
   type CoordinatorState,
   type Feed,
+  type WaitingAsk,
 } from './coordinator-state.ts';
 import { newHealth } from './feed-health.ts';
 import { write } from './feed-writes.ts';
@@ -40,6 +42,9 @@ type S = CoordinatorState;
 /** Numbers of asks remembered, so that a repeated one is not done twice. */
 const askedCountMax = 10_000;
 
+/** An ask waits so long for a coordinator that begins: a usual beginning takes less than a second. */
+const waitMs = 3_000;
+
 /** Takes an ask on. */
 export function takeAsk(state: S, ask: Ask, env: Env): readonly Effect[] {
   const { from } = env;
@@ -48,17 +53,42 @@ export function takeAsk(state: S, ask: Ask, env: Env): readonly Effect[] {
   if (state.phase !== 'running') {
     const isKnown = state.waiting.some((other) => askKey(other.message, other.from) === key);
     if (!isKnown && state.waiting.length < askedCountMax)
-      state.waiting.push({ message: ask, from });
+      state.waiting.push({ message: ask, from, cameAtMs: env.now() });
     return [];
   }
-  state.asked.add(key);
-  if (state.asked.size > askedCountMax) {
-    for (const oldest of state.asked) {
-      state.asked.delete(oldest);
-      break;
-    }
-  }
+  remember(state, key);
   return perform(state, ask.request, { to: from, requestId: ask.requestId }, env);
+}
+
+function remember({ asked }: S, key: string): void {
+  asked.add(key);
+  if (asked.size <= askedCountMax) return;
+  for (const oldest of asked) {
+    asked.delete(oldest);
+    return;
+  }
+}
+
+/** Whoever has waited long enough for a coordinator that only begins is told what it waits for, and asks again. */
+export function refuseWaiting(state: S, env: Env): readonly Effect[] {
+  const nowMs = env.now();
+  const isOver = ({ cameAtMs }: WaitingAsk): boolean => nowMs - cameAtMs >= waitMs;
+  const over = state.waiting.filter(isOver);
+  if (over.length === 0) return [];
+  state.waiting = state.waiting.filter((ask) => !isOver(ask));
+  const why = failureOf('COORDINATOR_ABSENT', awaited(state, nowMs), { retry: 'Again' });
+  return over.flatMap(({ message, from }) => {
+    remember(state, askKey(message, from));
+    return answer({ to: from, requestId: message.requestId }, failed(why));
+  });
+}
+
+function awaited(state: S, nowMs: number): string {
+  if (state.phase === 'loading') return 'the new coordinator still reads what is stored';
+  const silent = silentNodes(state.bootstrap).join(', ');
+  const leftMs = Math.max(0, state.gatheringAtMs + patienceMs - nowMs);
+  const left = `${Math.ceil(leftMs / 1_000)} s`;
+  return `the new coordinator still waits for a word of ${silent}; it goes on without it in ${left}`;
 }
 
 /** Numbers are the asker's own. */

@@ -97,6 +97,13 @@ export interface Feed {
   savedAtMs: number;
 }
 
+/** An ask that came before everything was known. */
+export interface WaitingAsk {
+  readonly message: Extract<CoordinatorMessage, { kind: 'Ask' }>;
+  readonly from: Ref;
+  readonly cameAtMs: number;
+}
+
 /** The state; mutated in place. */
 export interface CoordinatorState {
   readonly props: CoordinatorProps;
@@ -108,6 +115,8 @@ export interface CoordinatorState {
   readonly heardAtMs: Map<string, number>;
   readonly managerLives: Map<string, number>;
   bootstrap: Bootstrapper<readonly MaintainerReport[]>;
+  /** Since when the nodes are asked what they run; infinite before the records are known. */
+  gatheringAtMs: number;
   readonly feeds: Map<string, Feed>;
   /** The key that holds the highest epoch of those that were deleted. */
   epochEntry: KeyValue;
@@ -118,8 +127,8 @@ export interface CoordinatorState {
   readonly drainTakenBy: Map<string, number>;
   drainSentAtMs: number;
   balancedAtMs: number;
-  /** Asks that came before everything was known. */
-  waiting: { readonly message: Extract<CoordinatorMessage, { kind: 'Ask' }>; readonly from: Ref }[];
+  /** Asks that came before everything was known, the oldest first. */
+  waiting: WaitingAsk[];
   /** Asks taken on, by asker and number: a repeated one is not done twice. */
   readonly asked: Set<string>;
   /** Questions that maintainers have not answered yet, and the number of the last. */
@@ -140,6 +149,7 @@ export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
     heardAtMs: new Map(),
     managerLives: new Map(),
     bootstrap: setNodes(newBootstrapper<readonly MaintainerReport[]>(), props.nodes),
+    gatheringAtMs: Infinity,
     feeds: new Map(),
     epochEntry: absentKey(changefeedEpochKey(props.clusterId)),
     operators: new FeedOperators(),

@@ -3,6 +3,7 @@
  * persisted before any node hears of it (spec/02 F1), follows how it fares, and does what people ask.
  *
  *     loading (records) ──▶ gathering (what runs on every node) ──▶ running ──deposed, or asked to resign──▶ ended
+ *                                └── 10 s: without those that are silent ──▲
  *
  * It exists only while its node's elector owns the coordinator key; everything it writes is conditioned on that
  * (FENCE §1.11), and everything it says carries its term. Promises: epochs of a changefeed rise for ever (F2); one
@@ -23,8 +24,16 @@ import { absentKey, type CoordinationAnswer } from '#src/ports/coordination.ts';
 import { readRecord } from '#src/protocol/changefeed-record.ts';
 import type { DrainTarget, ManagerReported } from '#src/protocol/coordinator.ts';
 import { nodeOf } from '#src/protocol/nodes.ts';
-import { answered, askAgain, collect, due, setNodes } from '../placement/bootstrapper.ts';
-import { takeAsk } from './asks.ts';
+import {
+  answered,
+  askAgain,
+  collect,
+  due,
+  patienceMs,
+  setNodes,
+  silentNodes,
+} from '../placement/bootstrapper.ts';
+import { refuseWaiting, takeAsk } from './asks.ts';
 import { tableAnswered, tableAsksOn } from './table-asks.ts';
 import {
   callStore,
@@ -40,7 +49,7 @@ import {
   type Feed,
 } from './coordinator-state.ts';
 import { reported } from './feed-course.ts';
-import { forgetMissing, nodesLost, place, takeStandings } from './feed-placing.ts';
+import { forgetMissing, nodesLost, place, takeLate, takeStandings } from './feed-placing.ts';
 import { afterWrite } from './after-write.ts';
 import { saveStatus, takeStatusAnswer, takeStored } from './feed-status.ts';
 import {
@@ -108,6 +117,8 @@ function effectsOf(state: S, message: CoordinatorInbox, env: Env): readonly Effe
     case 'TickDue':
       return [
         ...bootstrapOn(state, env),
+        ...gathered(state, env),
+        ...refuseWaiting(state, env),
         ...place(state, env),
         ...tableAsksOn(state, env),
         ...saveOn(state, env),
@@ -172,8 +183,8 @@ function managerReported(state: S, message: ManagerReported, env: Env): readonly
     state.bootstrap = answered(state.bootstrap, node, message.reports);
     if (state.phase !== 'running') return gathered(state, env);
     // Only what another life of the manager was given is missing; an Add may be on its way to this one.
-    if (known !== undefined && life !== known)
-      lost.push(...forgetMissing(state, node, message.reports));
+    if (known === undefined) takeLate(state, node, message.reports);
+    else if (life !== known) lost.push(...forgetMissing(state, node, message.reports));
   } else if (life !== known) state.bootstrap = askAgain(state.bootstrap, node);
   // Before every node has spoken nobody knows what is stale.
   if (state.phase !== 'running') return [];
@@ -196,15 +207,33 @@ function endDrain(state: S): void {
   state.drainSentAtMs = -Infinity;
 }
 
-/** Every node has said what it runs: what is current is kept, what is stale ends (F12). */
+/**
+ * Every node has said what it runs: what is current is kept, what is stale ends (F12).
+ *
+ * A node that keeps its session, but is not heard of within `patienceMs`, is passed over (P7): what it may run is placed
+ * elsewhere, and nothing new there. Its maintainer lives on for a while, and none the less no changefeed has two that can
+ * write: the next one's epoch is above the old one's before any node hears of it (F1, F2); it raises the feed's slot
+ * before anything else, so that the old one's saves and DDLs are refused downstream and it ends; managers that it has
+ * adopted take no word of a lower epoch; and what the unheard node's own dispatchers still write, under tokens of the old
+ * epoch, is in order until their slots are raised, and refused from then on (FENCE §1). So this costs a takeover of what may
+ * have been well, never a stale write. When the node is heard, {@link takeLate} and `reported` take what it says.
+ */
 function gathered(state: S, env: Env): readonly Effect[] {
   if (state.phase !== 'gathering') return [];
-  const [bootstrap, answers] = collect(state.bootstrap);
+  const isOver = env.now() - state.gatheringAtMs >= patienceMs;
+  const silent = silentNodes(state.bootstrap);
+  const [bootstrap, answers] = collect(state.bootstrap, isOver);
   state.bootstrap = bootstrap;
   if (answers === null) return [];
   state.phase = 'running';
   endDrain(state);
-  const effects: Effect[] = [...takeStandings(state, answers, env)];
+  const effects: Effect[] = silent.map((node) => ({
+    kind: 'Log',
+    level: 'warn',
+    event: 'node-unheard',
+    detail: { node, afterMs: patienceMs },
+  }));
+  effects.push(...takeStandings(state, answers, env));
   for (const { message, from } of state.waiting.splice(0))
     effects.push(...takeAsk(state, message, { ...env, from }));
   return [...effects, ...place(state, env)];
@@ -287,6 +316,7 @@ function loaded(state: S, outcome: Outcome<CoordinationAnswer>, env: Env): reado
     state.feeds.set(id, feed);
   }
   state.phase = 'gathering';
+  state.gatheringAtMs = env.now();
   return [...effects, ...bootstrapOn(state, env)];
 }
 

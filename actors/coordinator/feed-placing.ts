@@ -222,6 +222,21 @@ export function takeStandings(
   return effects;
 }
 
+/**
+ * A node is heard for the first time in a term that began without it: a maintainer under the stored epoch, whose changefeed
+ * has no other and is getting none, is kept; every other one is stale, and is told to end as it is heard of (F11, F12).
+ */
+export function takeLate(state: S, node: string, reports: readonly MaintainerReport[]): void {
+  for (const { id, epoch, isWorking, isBootstrapped } of reports) {
+    const feed = state.feeds.get(id);
+    if (feed === undefined || !isWorking || epoch !== feed.record.epoch) continue;
+    const isFree = state.operators.isFree(id) && !isWriting(state, id);
+    if (feed.placed !== null || !isFree) continue;
+    feed.placed = { node, epoch };
+    feed.isBootstrapped = isBootstrapped;
+  }
+}
+
 function staleStop({ id, node, epoch }: MaintainerWord): StopOperator {
   const about = 'stale-owner';
   return { kind: 'stop', id, phase: 'stopping', node, epoch, removed: false, about };

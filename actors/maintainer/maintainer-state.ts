@@ -63,8 +63,10 @@ export type SinkCall = 'open' | 'raise' | 'groups' | 'save' | 'ddl';
 /** See the drawing in maintainer.ts. */
 export type Phase =
   | {
-      readonly at: 'opening' | 'raising' | 'gathering' | 'checking' | 'grouping' | 'running';
+      readonly at: 'opening' | 'raising' | 'checking' | 'grouping' | 'running';
     }
+  /** Asks every node what it serves, since then. */
+  | { readonly at: 'gathering'; readonly sinceMs: number }
   /** A DDL holds every stream: `draining` until all spans are there, then one sink call after another. */
   | {
       readonly at: 'barrier';

@@ -43,7 +43,7 @@ import {
 } from './nodes.ts';
 import { checkOn, gathered, sinkAnswered, sourceChecked, startSources } from './opening.ts';
 import { place, rearrange } from './placing.ts';
-import { reportOf, stageOf, stateOf } from './report.ts';
+import { awaitedNodes, phaseText, reportOf, stageOf, stateOf } from './report.ts';
 import {
   becomeClosing,
   becomeFinishing,
@@ -219,7 +219,8 @@ export const maintainer: Behaviour<MaintainerState, MaintainerInbox, MaintainerP
   receive,
   signal,
   overview: (state) => ({
-    stage: stageOf(state),
+    stage: phaseText(state),
+    awaits: awaitedNodes(state),
     checkpointTs: state.checkpoint?.ts ?? 0,
     nodes: [...state.nodes.values()].map(({ node, isAdopted, resolved, held }) => ({
       node,

@@ -7,7 +7,7 @@ import type { Position } from '#src/model/position.ts';
 import type { SinkAnswer } from '#src/ports/sink.ts';
 import type { SourceFacts } from '#src/protocol/maintainer.ts';
 import type { ManagerMessage } from '#src/protocol/manager.ts';
-import { collect } from '../placement/bootstrapper.ts';
+import { collect, patienceMs, silentNodes } from '../placement/bootstrapper.ts';
 import { barrierOver, ddlDone, readGroups } from './barrier.ts';
 import {
   callSink,
@@ -75,7 +75,7 @@ function sinkFailed(state: S, tag: SinkCall, failure: Failure, env: Env): readon
 
 function becomeGathering(state: S, raised: FeedRaised, env: Env): readonly Effect[] {
   const { checkpoint: stored, parts } = raised;
-  state.phase = { at: 'gathering' };
+  state.phase = { at: 'gathering', sinceMs: env.now() };
   // The slots say how tables are divided; whoever serves them otherwise will be stopped.
   for (const part of parts) state.table.see(part, stored?.position.ts ?? 0);
   state.checkpoint = stored?.position ?? null;
@@ -85,10 +85,21 @@ function becomeGathering(state: S, raised: FeedRaised, env: Env): readonly Effec
   return bootstrapOn(state, env);
 }
 
-/** Every node has answered: what runs is taken on; the upstream is checked when no stream runs anywhere. */
+/**
+ * Every node has answered: what runs is taken on; the upstream is checked when no stream runs anywhere.
+ *
+ * A node that keeps its session but does not answer within `patienceMs` is passed over (P7), as if it was lost: what it may
+ * serve is placed elsewhere. Until its slots are raised its dispatchers write in order, from then on nothing (FENCE §1); the
+ * checkpoint waits for their spans as for all that are absent, because the stream of this node names every span before it
+ * resolves what it has for it; and its stream never passes a DDL, for only we could tell it to. When it answers, what is
+ * served elsewhere under a higher token ends there (`takeServed`).
+ */
 export function gathered(state: S, env: Env): readonly Effect[] {
-  if (state.phase.at !== 'gathering') return [];
-  const [bootstrap, answers] = collect(state.bootstrap);
+  const { phase, props } = state;
+  if (phase.at !== 'gathering') return [];
+  const silent = silentNodes(state.bootstrap);
+  const isOver = env.now() - phase.sinceMs >= patienceMs && !silent.includes(props.self);
+  const [bootstrap, answers] = collect(state.bootstrap, isOver);
   state.bootstrap = bootstrap;
   if (answers === null) return [];
   const facts = [...answers.values()].find(({ source }) => source !== null)?.source ?? null;

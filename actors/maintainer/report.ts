@@ -3,18 +3,31 @@ import type { Failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { ChangefeedState } from '#src/protocol/changefeed.ts';
 import type { MaintainerReported } from '#src/protocol/maintainer-manager.ts';
+import { silentNodes } from '../placement/bootstrapper.ts';
 import { isPlacing, totalsOf, type MaintainerState } from './maintainer-state.ts';
 
 /** Its phase in words. */
+export function phaseText({ phase }: MaintainerState): string {
+  return phase.at === 'barrier' ? `ddl ${phase.step}` : phase.at;
+}
+
+/** What it is doing, and who keeps it waiting (P7). */
 export function stageOf(state: MaintainerState): string {
-  const { phase } = state;
   if (state.waitsFor !== '') return `waiting for ${state.waitsFor}`;
-  if (phase.at === 'barrier') return `ddl ${phase.step}`;
-  if (phase.at !== 'gathering') return phase.at;
-  const silent = [...state.bootstrap.nodes].flatMap(([node, { answer }]) =>
-    answer === null ? [node] : [],
-  );
-  return silent.length === 0 ? 'gathering' : `waiting for ${silent.join(', ')}`;
+  const awaited = awaitedNodes(state).join(', ');
+  if (awaited === '') return phaseText(state);
+  const waiting = `waiting for ${awaited}`;
+  return state.phase.at === 'gathering' ? waiting : `${phaseText(state)}, ${waiting}`;
+}
+
+/** Nodes whose answer the present phase needs, or that have served and fallen silent. */
+export function awaitedNodes(state: MaintainerState): readonly string[] {
+  const { phase, nodes, bootstrap } = state;
+  if (phase.at === 'closing')
+    return [...nodes.values()].flatMap(({ node, isClosed }) => (isClosed ? [] : [node]));
+  const silent = silentNodes(bootstrap);
+  if (phase.at === 'gathering') return silent;
+  return isPlacing(state) ? silent.filter((node) => nodes.get(node)?.isAdopted === true) : [];
 }
 
 /** How it is now. */

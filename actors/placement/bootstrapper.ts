@@ -19,6 +19,12 @@ export interface Bootstrapper<Answer> {
 /** A node that has not answered is asked again at most this often, milliseconds. */
 export const askAgainMs = 500;
 
+/**
+ * A round waits so long for nodes that have a session but do not answer, milliseconds: what the reference gives a node that
+ * went without a word (spec/08). Whoever is silent beyond it is passed over, and its answer is taken when it comes.
+ */
+export const patienceMs = 10_000;
+
 /** Nobody is asked yet. */
 export function newBootstrapper<Answer>(): Bootstrapper<Answer> {
   return { nodes: new Map(), isCollected: false };
@@ -62,16 +68,23 @@ export function answered<Answer>(
   return { ...state, nodes: new Map(state.nodes).set(node, { ...asked, answer }) };
 }
 
-/** True when every tracked node has answered; an empty set never is. */
-export function isReady<Answer>(state: Bootstrapper<Answer>): boolean {
-  return state.nodes.size > 0 && [...state.nodes.values()].every(({ answer }) => answer !== null);
+/** Nodes that have not answered. */
+export function silentNodes<Answer>({ nodes }: Bootstrapper<Answer>): readonly string[] {
+  return [...nodes].flatMap(([node, { answer }]) => (answer === null ? [node] : []));
+}
+
+/** True when every tracked node has answered, or when one has and the time `isOver`; an empty set never is. */
+export function isReady<Answer>(state: Bootstrapper<Answer>, isOver = false): boolean {
+  const silentCount = silentNodes(state).length;
+  return isOver ? silentCount < state.nodes.size : silentCount === 0 && state.nodes.size > 0;
 }
 
 /** The answers, once per edge to ready; null otherwise. They stay here: an answer is not asked for twice. */
 export function collect<Answer>(
   state: Bootstrapper<Answer>,
+  isOver = false,
 ): readonly [Bootstrapper<Answer>, ReadonlyMap<string, Answer> | null] {
-  if (state.isCollected || !isReady(state)) return [state, null];
+  if (state.isCollected || !isReady(state, isOver)) return [state, null];
   const answers = new Map<string, Answer>();
   for (const [node, { answer }] of state.nodes) if (answer !== null) answers.set(node, answer);
   return [{ ...state, isCollected: true }, answers];

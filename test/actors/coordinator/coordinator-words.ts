@@ -6,8 +6,11 @@ import { blankStatus, type ChangefeedStatus } from '#src/protocol/changefeed.ts'
 import type { MaintainerReport } from '#src/protocol/coordinator.ts';
 import { configOf } from '../feed-config.ts';
 
+/** What a stored record may be told to hold. */
+export type ToldRecord = Partial<ChangefeedRecord>;
+
 /** A stored record; `epoch` 0 unless said otherwise. */
-export function recordOf(id: string, more: Partial<ChangefeedRecord> = {}): ChangefeedRecord {
+export function recordOf(id: string, more: ToldRecord = {}): ChangefeedRecord {
   return { ...newRecord(configOf(id), 1), ...more };
 }
 

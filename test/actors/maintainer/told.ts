@@ -1,6 +1,7 @@
 /** A maintainer that is told one message after another, for tests of its behaviour. */
 import type { MaintainerInbox, MaintainerState } from '#actors/maintainer/maintainer-state.ts';
 import { maintainer } from '#actors/maintainer/maintainer.ts';
+import { stageOf } from '#actors/maintainer/report.ts';
 import { failed, failure, ok, type Failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
@@ -186,6 +187,11 @@ export class Told {
       if (kind === 'Send' && 'message' in rest && rest.message.kind === 'MaintainerReported')
         return rest.message as MaintainerReported;
     return null;
+  }
+
+  /** What it says it is doing. */
+  get stage(): string {
+    return stageOf(this.state);
   }
 
   get lastWord(): readonly unknown[] {

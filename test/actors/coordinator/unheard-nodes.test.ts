@@ -1,0 +1,182 @@
+/** Nodes that keep their session but are not heard: how long a new coordinator waits for them, and what it makes of them later. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  lastWord,
+  positionAt,
+  recordOf,
+  reportOf,
+  trouble,
+  type ToldRecord,
+} from './coordinator-words.ts';
+import { ToldCoordinator } from './told-coordinator.ts';
+
+/** Nodes `a` (here) and `b`; `f` ran under epoch 3 somewhere, and only `a` is heard. */
+function beginning(more: ToldRecord = {}): ToldCoordinator {
+  const one = new ToldCoordinator(['a', 'b'], [recordOf('f', { epoch: 3, isNew: false, ...more })]);
+  one.boots('a');
+  one.sends();
+  return one;
+}
+
+/** Ten seconds later it goes on without `b`. */
+function without(more: ToldRecord = {}): ToldCoordinator {
+  const one = beginning(more);
+  one.passes(10_000, ['a']);
+  return one;
+}
+
+/** What was said about maintainers since the last question. */
+function maintained(one: ToldCoordinator): string[] {
+  return one.sends().filter((line) => !/BootstrapManager|Drain/u.test(line));
+}
+
+test('P7: a node that is not heard is waited for ten seconds, then what it may run is placed elsewhere under another epoch', () => {
+  const one = beginning();
+  one.passes(9_900, ['a']);
+  assert.equal(one.state.phase, 'gathering');
+  assert.deepEqual(maintained(one), []);
+  one.passes(100, ['a']);
+  assert.equal(one.state.phase, 'running');
+  assert.equal(one.record('f')?.epoch, 4);
+  assert.deepEqual(maintained(one), ['a Add f 4']);
+});
+
+test('P7: its own node is waited for as well, and nobody is passed over before somebody was heard', () => {
+  const one = new ToldCoordinator(['a', 'b'], [recordOf('f', { epoch: 3, isNew: false })]);
+  one.passes(20_000, []);
+  assert.equal(one.state.phase, 'gathering');
+  one.boots('b', [reportOf('f', 3)]);
+  assert.equal(one.state.phase, 'running');
+  assert.equal(one.view('f').maintainer, 'b');
+});
+
+test('F1: nothing is added before its epoch is stored, also for a node that was passed over', () => {
+  const one = beginning();
+  one.isHeld = true;
+  one.passes(11_000, ['a']);
+  assert.deepEqual(maintained(one), []);
+  one.releases();
+  assert.deepEqual(maintained(one), ['a Add f 4']);
+});
+
+test('nothing is placed on a node that was passed over, nor sent there but the question what it runs', () => {
+  const one = without();
+  for (let i = 0; i < 6; i++) one.creates(`n${i}`);
+  one.passes(2_000, ['a']);
+  const said = one.sends().filter((line) => line.startsWith('b '));
+  assert.deepEqual([...new Set(said)], ['b BootstrapManager']);
+});
+
+test('asks that come meanwhile are told within three seconds whom it waits for, and those after them are answered', () => {
+  const one = beginning();
+  assert.equal(one.ask({ kind: 'ListChangefeeds' }, { requestId: 1 }), null);
+  one.passes(2_900, ['a']);
+  assert.equal(one.answerTo(1), null);
+  assert.equal(one.ask({ kind: 'ListCaptures' }, { requestId: 2 }), null);
+  one.passes(100, ['a']);
+  const words = 'the new coordinator still waits for a word of b; it goes on without it in 7 s';
+  const refused = one.answerTo(1);
+  assert.ok(refused?.ok === false);
+  assert.deepEqual(
+    [refused.failure.code, refused.failure.message, refused.failure.retry],
+    ['COORDINATOR_ABSENT', words, 'Again'],
+  );
+  // The asker's elector may have sent it once more meanwhile: a second answer would be nobody's.
+  one.ask({ kind: 'ListChangefeeds' }, { requestId: 1 });
+  assert.equal(one.answerTo(2), null);
+  one.passes(3_000, ['a']);
+  assert.equal(one.answerTo(2)?.ok, false);
+  const last = one.ask({ kind: 'ListChangefeeds' }, { requestId: 3 });
+  assert.equal(last, null);
+  one.boots('b');
+  assert.equal(one.answerTo(3)?.ok, true);
+});
+
+test('while the records are not known asks are told so', () => {
+  const one = new ToldCoordinator(['a']);
+  const next = ToldCoordinator.loading(['a'], one.store);
+  next.ask({ kind: 'ListChangefeeds' }, { requestId: 1 });
+  next.passes(3_000);
+  const refused = next.answerTo(1);
+  assert.equal(
+    refused?.ok === false && refused.failure.message,
+    'the new coordinator still reads what is stored',
+  );
+});
+
+test('F11, F12: what it ran is stale when it is heard after its changefeed was placed elsewhere, and ends under its own epoch', () => {
+  const one = without();
+  one.reports('a', [reportOf('f', 4, { status: { checkpoint: positionAt(9) } })]);
+  one.sends();
+  one.boots('b', [reportOf('f', 3, { status: { checkpoint: positionAt(7) } })]);
+  assert.deepEqual(maintained(one), ['b Remove f 3 cascade']);
+  assert.equal(one.view('f').maintainer, 'a');
+  assert.equal(one.view('f').status.checkpoint?.ts, 9);
+  // It is told whenever it is heard of, until it is not.
+  one.reports('b', [reportOf('f', 3)]);
+  assert.deepEqual(maintained(one), ['b Remove f 3 cascade']);
+  one.reports('b', [lastWord('f', 3)]);
+  assert.deepEqual(maintained(one), []);
+  assert.equal(one.view('f').maintainer, 'a');
+});
+
+test('F12: what it ran is stale while the epoch of the next is being stored', () => {
+  const one = beginning();
+  one.isHeld = true;
+  one.passes(10_000, ['a']);
+  one.boots('b', [reportOf('f', 3)]);
+  assert.deepEqual(maintained(one), ['b Remove f 3 cascade']);
+  one.releases();
+  assert.deepEqual(maintained(one), ['a Add f 4']);
+});
+
+test('F12: what it runs under the stored epoch is kept while nobody else has got it', () => {
+  const one = beginning();
+  // No epoch can be stored just now.
+  one.isHeld = true;
+  one.passes(10_000, ['a']);
+  while (one.calls.length > 0) {
+    one.answerOne(trouble);
+    if (one.state.writes.get('f')?.length !== 0) one.passes(100, ['a']);
+  }
+  one.boots('b', [reportOf('f', 3)]);
+  one.isHeld = false;
+  one.passes(3_000);
+  assert.deepEqual(maintained(one), []);
+  assert.equal(one.view('f').maintainer, 'b');
+  assert.equal(one.record('f')?.epoch, 3);
+});
+
+test('9.2.7: what was stopped meanwhile is closed from here on every node, and what it still runs ends', () => {
+  const one = without({ state: 'stopped', isOpen: true });
+  assert.equal(one.record('f')?.epoch, 4);
+  assert.deepEqual(maintained(one), ['a Remove f 4 cascade']);
+  one.boots('b', [reportOf('f', 3)]);
+  assert.deepEqual(maintained(one), ['b Remove f 3 cascade']);
+  one.reports('a', [lastWord('f', 4)]);
+  assert.equal(one.record('f')?.isOpen, false);
+});
+
+test('F11: what it runs of a changefeed that is gone is removed', () => {
+  const one = without();
+  one.boots('b', [reportOf('gone', 7)]);
+  assert.deepEqual(maintained(one).at(-1), 'b Remove gone 7 cascade removed');
+});
+
+test('once it is heard it is a node like others, and evened out', () => {
+  const one = without();
+  one.reports('a', [reportOf('f', 4)]);
+  one.boots('b');
+  one.creates('g');
+  assert.deepEqual(maintained(one).at(-1), 'b Add g 1');
+});
+
+test('a node that was passed over and leaves is nobody’s concern', () => {
+  const one = without();
+  one.reports('a', [reportOf('f', 4)]);
+  one.sees(['a']);
+  one.passes(2_000);
+  assert.equal(one.view('f').maintainer, 'a');
+  assert.equal(one.record('f')?.epoch, 4);
+});
