@@ -29,6 +29,7 @@ import {
   askAgain,
   collect,
   due,
+  logPassedOver,
   patienceMs,
   setNodes,
   silentNodes,
@@ -49,7 +50,14 @@ import {
   type Feed,
 } from './coordinator-state.ts';
 import { reported } from './feed-course.ts';
-import { forgetMissing, nodesLost, place, takeLate, takeStandings } from './feed-placing.ts';
+import {
+  aliveMs,
+  forgetMissing,
+  nodesLost,
+  place,
+  takeLate,
+  takeStandings,
+} from './feed-placing.ts';
 import { afterWrite } from './after-write.ts';
 import { saveStatus, takeStatusAnswer, takeStored } from './feed-status.ts';
 import {
@@ -158,15 +166,29 @@ function viewChanged(state: S, nodes: readonly string[], env: Env): readonly Eff
 
 function bootstrapOn(state: S, env: Env): readonly Effect[] {
   if (state.phase === 'loading') return [];
+  const effects: Effect[] = [];
   for (const [node, heardAtMs] of state.heardAtMs) {
+    const silentMs = env.now() - heardAtMs;
     // It speaks every second: a manager that is silent was started anew, or never heard of this term.
     const isAsked = state.bootstrap.nodes.get(node)?.answer === null;
-    if (isAsked || env.now() - heardAtMs < silenceMs) continue;
-    state.bootstrap = askAgain(state.bootstrap, node);
+    if (!isAsked && silentMs >= silenceMs) state.bootstrap = askAgain(state.bootstrap, node);
+    if (silentMs >= aliveMs) effects.push(...passOver(state, node, env));
   }
   const [bootstrap, ask] = due(state.bootstrap, env.now());
   state.bootstrap = bootstrap;
-  return ask.map((node) => toManager(state, node, { kind: 'BootstrapManager' }));
+  effects.push(...ask.map((node) => toManager(state, node, { kind: 'BootstrapManager' })));
+  return effects;
+}
+
+/**
+ * A node that keeps its session but has not been heard for so long: what it runs is placed elsewhere, as {@link gathered}
+ * does it and says why that is harmless. Who has not heard its own node either has stood still itself.
+ */
+function passOver(state: S, node: string, env: Env): readonly Effect[] {
+  const { self } = state.props;
+  const isDeaf = env.now() - (state.heardAtMs.get(self) ?? -Infinity) >= silenceMs;
+  if (node === self || isDeaf || state.phase !== 'running') return [];
+  return [...logPassedOver([node], 'coordinator', aliveMs), ...nodesLost(state, node)];
 }
 
 function managerReported(state: S, message: ManagerReported, env: Env): readonly Effect[] {
@@ -227,12 +249,7 @@ function gathered(state: S, env: Env): readonly Effect[] {
   if (answers === null) return [];
   state.phase = 'running';
   endDrain(state);
-  const effects: Effect[] = silent.map((node) => ({
-    kind: 'Log',
-    level: 'warn',
-    event: 'node-unheard',
-    detail: { node, afterMs: patienceMs },
-  }));
+  const effects: Effect[] = [...logPassedOver(silent, 'coordinator')];
   effects.push(...takeStandings(state, answers, env));
   for (const { message, from } of state.waiting.splice(0))
     effects.push(...takeAsk(state, message, { ...env, from }));

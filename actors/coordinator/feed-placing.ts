@@ -32,8 +32,8 @@ import { standings } from './reports.ts';
 
 type S = CoordinatorState;
 
-/** A node that has not spoken for so long gets nothing new. */
-const aliveMs = 30_000;
+/** A node that has not spoken for so long runs nothing any more, and gets nothing, until it speaks. */
+export const aliveMs = 30_000;
 const slotsMax = 100;
 const drainAgainMs = 5_000;
 /** A close from here that came to nothing is begun again after this time. */

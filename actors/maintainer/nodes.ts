@@ -17,7 +17,14 @@ import { isPart } from '#src/model/span.ts';
 import { epochOf, tokenAssignments } from '#src/model/token.ts';
 import { mainRef, nodeOf, places } from '#src/protocol/nodes.ts';
 import type { OrchestratorMessage } from '#src/protocol/orchestrator.ts';
-import { answered, askAgain, due, setNodes } from '../placement/bootstrapper.ts';
+import {
+  answered,
+  askAgain,
+  due,
+  logPassedOver,
+  patienceMs,
+  setNodes,
+} from '../placement/bootstrapper.ts';
 import {
   addTotals,
   isLeaving,
@@ -66,19 +73,34 @@ function newNode(node: string): NodeState {
 /** Asks every node that has not answered, and those that have fallen silent. */
 export function bootstrapOn(state: S, env: Env): readonly Effect[] {
   const { config, epoch, self } = state.props;
+  const effects: Effect[] = [];
   for (const node of state.nodes.values()) {
-    if (!node.isAdopted || env.now() - node.heardAtMs < silenceMs) continue;
-    node.heardAtMs = env.now();
-    state.bootstrap = askAgain(state.bootstrap, node.node);
+    const silentMs = env.now() - node.heardAtMs;
+    if (!node.isAdopted || silentMs < silenceMs) continue;
+    const isAsked = state.bootstrap.nodes.get(node.node)?.answer === null;
+    if (!isAsked) state.bootstrap = askAgain(state.bootstrap, node.node);
+    if (silentMs >= patienceMs) effects.push(...passOver(state, node, env));
   }
   const [bootstrap, ask] = due(state.bootstrap, env.now());
   state.bootstrap = bootstrap;
   const message: OrchestratorMessage = { kind: 'BootstrapFeed', config, epoch };
-  return ask.map((node): Effect => ({
-    kind: 'Send',
-    to: mainRef(places.orchestrator, node, self),
-    message,
-  }));
+  for (const node of ask)
+    effects.push({ kind: 'Send', to: mainRef(places.orchestrator, node, self), message });
+  return effects;
+}
+
+/**
+ * A node that keeps its session but has not been heard for so long is gone for this changefeed until it is heard again, so
+ * that it holds neither the checkpoint nor a DDL for ever (P7). Harmless for the reasons that {@link gathered} of opening.ts
+ * gives. Who has not heard its own node either has stood still itself, and knows nothing of others.
+ */
+function passOver(state: S, { node }: NodeState, env: Env): readonly Effect[] {
+  const { self, config } = state.props;
+  const own = state.nodes.get(self);
+  const isDeaf = own === undefined || env.now() - own.heardAtMs >= silenceMs;
+  if (node === self || isDeaf || !isPlacing(state)) return [];
+  managerGone(state, node);
+  return logPassedOver([node], config.id);
 }
 
 /** What an orchestrator says about our manager there. */
@@ -173,7 +195,7 @@ function takeOne(state: S, node: NodeState, served: ServedSpan): readonly Effect
   // The slots say how its table is divided: a part that is not among them was joined with others.
   const isPast = row === undefined && (isPart(span) || state.table.isDividedOtherwise(span));
   if (isPast) return toManager(node, { kind: 'StopDispatcher', span, token });
-  if (row !== undefined && row.state !== 'absent' && row.token > token)
+  if (row !== undefined && row.token > token)
     return toManager(node, { kind: 'StopDispatcher', span, token });
   const other = row?.node ?? null;
   state.table.adopt(span, node.node, token, checkpointTs);

@@ -7,7 +7,7 @@ import type { Position } from '#src/model/position.ts';
 import type { SinkAnswer } from '#src/ports/sink.ts';
 import type { SourceFacts } from '#src/protocol/maintainer.ts';
 import type { ManagerMessage } from '#src/protocol/manager.ts';
-import { collect, patienceMs, silentNodes } from '../placement/bootstrapper.ts';
+import { collect, logPassedOver, patienceMs, silentNodes } from '../placement/bootstrapper.ts';
 import { barrierOver, ddlDone, readGroups } from './barrier.ts';
 import {
   callSink,
@@ -102,10 +102,12 @@ export function gathered(state: S, env: Env): readonly Effect[] {
   const [bootstrap, answers] = collect(state.bootstrap, isOver);
   state.bootstrap = bootstrap;
   if (answers === null) return [];
+  const warnings = logPassedOver(silent, props.config.id);
   const facts = [...answers.values()].find(({ source }) => source !== null)?.source ?? null;
-  if (facts !== null) return factsKnown(state, facts, state.checkpoint ?? facts.start);
+  if (facts !== null)
+    return [...warnings, ...factsKnown(state, facts, state.checkpoint ?? facts.start)];
   state.phase = { at: 'checking' };
-  return checkOn(state, env);
+  return [...warnings, ...checkOn(state, env)];
 }
 
 /** Asks its own node to check the upstream, again until it is answered. */

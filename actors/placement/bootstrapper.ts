@@ -2,6 +2,7 @@
  * Asks every node of a set what it runs, and collects the answers (spec/01 §1.9): the coordinator over maintainer
  * managers, a maintainer over dispatcher orchestrators. Pure data; who uses it sends what `due` names.
  */
+import type { Effect } from '#src/kernel/effect.ts';
 
 /** What is known of one node: when it was asked last, and its answer. */
 interface Asked<Answer> {
@@ -88,6 +89,20 @@ export function collect<Answer>(
   const answers = new Map<string, Answer>();
   for (const [node, { answer }] of state.nodes) if (answer !== null) answers.set(node, answer);
   return [{ ...state, isCollected: true }, answers];
+}
+
+/** A line of the log for each node that is passed over, `by` whom. */
+export function logPassedOver(
+  nodes: readonly string[],
+  by: string,
+  afterMs = patienceMs,
+): readonly Effect[] {
+  return nodes.map((node) => ({
+    kind: 'Log',
+    level: 'warn',
+    event: 'node-passed-over',
+    detail: { node, by, afterMs },
+  }));
 }
 
 /** The node is asked again, as if it had just joined (its part was started anew). */

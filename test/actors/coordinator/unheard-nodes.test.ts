@@ -180,3 +180,40 @@ test('a node that was passed over and leaves is nobody’s concern', () => {
   assert.equal(one.view('f').maintainer, 'a');
   assert.equal(one.record('f')?.epoch, 4);
 });
+
+test('P7: a node that is silent for thirty seconds has lost what it ran, until it speaks', () => {
+  const one = new ToldCoordinator(
+    ['a', 'b'],
+    [recordOf('f', { epoch: 3, isNew: false }), recordOf('g', { epoch: 7, isNew: false })],
+  );
+  one.boots('a', [reportOf('g', 7)]);
+  one.boots('b', [reportOf('f', 3)]);
+  one.passes(29_900, ['a']);
+  assert.equal(one.view('f').maintainer, 'b');
+  maintained(one);
+  one.passes(200, ['a']);
+  assert.deepEqual(maintained(one), ['a Add f 4']);
+  assert.equal(one.record('f')?.epoch, 4);
+  one.boots('b', [reportOf('f', 3)]);
+  assert.deepEqual(maintained(one), ['b Remove f 3 cascade']);
+  assert.equal(one.view('g').maintainer, 'a');
+});
+
+test('P7: a stop of what a silent node runs goes on from here, under an epoch of its own (9.2.7)', () => {
+  const one = new ToldCoordinator(['a', 'b'], [recordOf('f', { epoch: 3, isNew: false })]);
+  one.boots('a');
+  one.boots('b', [reportOf('f', 3)]);
+  one.ask({ kind: 'PauseChangefeed', id: 'f' });
+  one.passes(30_200, ['a']);
+  const last = maintained(one).at(-1);
+  assert.equal(last, 'a Remove f 4 cascade');
+});
+
+test('who has not heard its own node has stood still, and passes nobody over', () => {
+  const one = new ToldCoordinator(['a', 'b'], [recordOf('f', { epoch: 3, isNew: false })]);
+  one.boots('a');
+  one.boots('b', [reportOf('f', 3)]);
+  one.passes(40_000, []);
+  assert.equal(one.view('f').maintainer, 'b');
+  assert.equal(one.record('f')?.epoch, 3);
+});

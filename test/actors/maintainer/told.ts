@@ -189,6 +189,11 @@ export class Told {
     return null;
   }
 
+  /** The nodes of spans. */
+  nodesOf(...spans: string[]): (string | null | undefined)[] {
+    return spans.map((span) => this.state.table.get(span)?.node);
+  }
+
   /** What it says it is doing. */
   get stage(): string {
     return stageOf(this.state);

@@ -1,7 +1,7 @@
 /** Nodes that keep their session but do not answer: how long a maintainer waits for them, and what it makes of them later. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Told, at, base, ddl, facts } from './told.ts';
+import { Told, at, base, ddl, facts, lost } from './told.ts';
 
 const checkpoint = { version: 1, position: at(10), timeline: [] } as const;
 const rowsOf = (one: Told): unknown[] =>
@@ -119,6 +119,57 @@ test('P7: a node that has served and falls silent is named while the feed runs, 
   one.bootstrap('b');
   one.adopt('b', [], true);
   assert.equal(one.stage, 'running');
+});
+
+/** Spans `s` on `a` and `t` on `b`, which falls silent for ten seconds. */
+function fallenSilent(): Told {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.beat('b', 10);
+  assert.deepEqual(one.nodesOf('s', 't'), ['a', 'b']);
+  tickAt(one, 9_950);
+  assert.deepEqual(one.nodesOf('s', 't'), ['a', 'b']);
+  tickAt(one, 10_000);
+  return one;
+}
+
+test('P7: a node that has served and is silent for ten seconds holds neither checkpoint nor DDL: its spans go elsewhere', () => {
+  const one = fallenSilent();
+  assert.deepEqual(one.nodesOf('s', 't'), ['a', 'a']);
+  one.beat('a', 20);
+  assert.equal(one.checkpoint, 10);
+  one.says('a', 't', 'working', 20);
+  one.beat('a', 30, { ddl: { ddl, resolved: at(30) } });
+  assert.equal(one.checkpoint, 30);
+  assert.deepEqual(one.state.phase, { at: 'barrier', step: 'saving', ddl, resolved: at(30) });
+});
+
+test('when it is heard again what it served ends there, and it is a node like others', () => {
+  const one = fallenSilent();
+  const { token } = one.state.table.get('t')!;
+  one.says('a', 't', 'working', 10);
+  tickAt(one, 10_600);
+  assert.deepEqual(one.bootstrap('b'), ['dm-b AdoptManager']);
+  assert.deepEqual(one.adopt('b', [['t', token - 1]], true), ['dm-b StopDispatcher']);
+  one.beat('a', 20, { seen: ['u'] });
+  assert.deepEqual(one.nodesOf('t', 'u'), ['a', 'b']);
+});
+
+test('what it served is not taken back under a lower token, though nobody else has it any more', () => {
+  const one = fallenSilent();
+  const { token } = one.state.table.get('t')!;
+  one.says('a', 't', 'working', 10);
+  one.says('a', 't', 'stopped', 12, lost);
+  assert.equal(one.state.table.get('t')!.state, 'absent');
+  one.bootstrap('b');
+  assert.deepEqual(one.adopt('b', [['t', token - 1]], true), ['dm-b StopDispatcher']);
+  assert.equal(one.state.table.get('t')!.state, 'absent');
+});
+
+test('who has not heard its own node has stood still, and passes nobody over', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.nowMs = 60_000;
+  one.tick();
+  assert.deepEqual(one.nodesOf('s', 't'), ['a', 'b']);
 });
 
 test('P7: whoever keeps a stop waiting is named', () => {
