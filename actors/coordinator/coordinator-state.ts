@@ -224,9 +224,11 @@ export function shownStatus(feed: Feed): ChangefeedStatus {
 
 function stateNow(feed: Feed): ChangefeedStatus {
   const { record, status, placed } = feed;
-  // What is to stop, stops at its own pace: until it has, it is not stopped.
-  if (placed !== null && (record.state === 'stopped' || record.state === 'removed'))
-    return { ...status, state: 'normal', stage: 'stopping' };
+  // What is to stop, stops at its own pace: until it has, it is not stopped, and says whom it waits for.
+  if (placed !== null && (record.state === 'stopped' || record.state === 'removed')) {
+    const stage = status.stage.startsWith('closing') ? status.stage : 'stopping';
+    return { ...status, state: 'normal', stage };
+  }
   const isWorking = placed !== null && shouldRun(feed);
   const failure = record.failure ?? (isWorking ? status.failure : null);
   if (record.state !== 'normal') return { ...status, state: record.state, failure };

@@ -87,6 +87,7 @@ function receive(state: S, message: DispatcherManagerInbox, env: Env): Step<S> {
       taken(state, message.beat, effects);
       break;
     case 'CloseStream':
+      state.isStreamEnding = true;
       toPuller(state, { kind: 'CloseSource' }, effects);
       break;
     case 'CloseManager':
@@ -122,6 +123,7 @@ function receive(state: S, message: DispatcherManagerInbox, env: Env): Step<S> {
       break;
     case 'UpstreamClosed':
       state.closedTs = message.resolvedTs;
+      state.isStreamEnding = true;
       break;
     case 'SpansSeen':
       for (const span of message.spans) {
@@ -194,7 +196,7 @@ function adopt(state: S, env: Env, effects: Effect[]): void {
   const isSame =
     maintainer?.path === path && maintainer.incarnation === incarnation && maintainer.node === node;
   const hasFailed = state.startAsked !== null && state.failure !== null;
-  if (!isSame && (state.closedTs !== null || hasFailed)) {
+  if (!isSame && (state.isStreamEnding || hasFailed)) {
     // Under the former maintainer, which may not have heard of it: what follows begins with a manager of its own.
     const why = failureOf('INTERNAL_STOPPED', 'the stream had ended', { retry: 'Again' });
     effects.push({ kind: 'Stop', target: 'self', exit: { kind: 'failure', failure: why } });

@@ -58,6 +58,8 @@ export interface DispatcherManagerState {
   isHeldTold: boolean;
   trouble: Failure | null;
   failure: Failure | null;
+  /** The stream was asked to end, and does, or has: it serves no other maintainer. */
+  isStreamEnding: boolean;
   /** How far the closed stream was complete; null while it is open. */
   closedTs: number | null;
   seq: number;
@@ -92,6 +94,7 @@ export function newState(props: DispatcherManagerProps): DispatcherManagerState 
     isHeldTold: false,
     trouble: null,
     failure: null,
+    isStreamEnding: false,
     closedTs: null,
     seq: 0,
     beat: 0,

@@ -1,5 +1,5 @@
 /** A maintainer and the nodes: whom it bootstraps, whose managers it has adopted, what they say (spec/01 §1.9). */
-import { failure as failureOf } from '#src/base/failure.ts';
+import { failure as failureOf, type Failure } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
@@ -241,7 +241,9 @@ export function heartbeat(state: S, message: ManagerHeartbeat, env: Env): readon
   const { failure } = message;
   // A manager that can be made anew has ended already; a position that must be found anew needs a new beginning of all.
   const isHealed = failure?.retry === 'Again' || failure?.retry === 'Reconnect';
-  if (failure !== null && isHealed) state.trouble = failure;
+  if (failure !== null && isLeftBehind(state, node, failure))
+    effects.push(...toManager(node, { kind: 'CloseManager' }));
+  else if (failure !== null && isHealed) state.trouble = failure;
   else if (failure !== null) effects.push(...becomeClosing(state, 'failed', failure));
   else if (node.node === state.props.self) state.sourceTrouble = message.trouble;
   const { beat } = message;
@@ -254,6 +256,15 @@ export function heartbeat(state: S, message: ManagerHeartbeat, env: Env): readon
 function passed(state: S, resolved: Position, sourceMs: number): void {
   state.history.push(resolved, sourceMs);
   if (state.checkpointMs === 0) state.checkpointMs = sourceMs;
+}
+
+/**
+ * A node that heard nothing for long may stand where the log has gone, while the feed went on without it. Its next manager
+ * begins at the checkpoint; if that is gone as well, the feed fails then.
+ */
+function isLeftBehind({ checkpoint }: S, { resolved }: NodeState, { code }: Failure): boolean {
+  if (code !== 'SOURCE_BINLOG_PURGED' || checkpoint === null) return false;
+  return resolved !== null && resolved.ts < checkpoint.ts;
 }
 
 function spanReported(state: S, node: NodeState, report: SpanReport, env: Env): readonly Effect[] {

@@ -281,6 +281,13 @@ test('a stream that failed or ended under the former maintainer is not adopted: 
   }
 });
 
+test('a stream that is being ended under the former maintainer is not adopted either', () => {
+  const one = Told.streaming();
+  assert.deepEqual(one.tell({ kind: 'CloseStream' }), ['x/log-puller:f:1 CloseSource']);
+  assert.deepEqual(one.tell({ kind: 'AdoptManager' }), ['maintainer ManagerAdopted']);
+  assert.deepEqual(one.tell({ kind: 'AdoptManager' }, 'next'), ['stop self']);
+});
+
 test('the same maintainer asking again changes nothing', () => {
   const one = Told.streaming();
   one.working('a', 7);

@@ -416,15 +416,16 @@ test('P7: a checkpoint that stands says what it waits for, and its lag grows', (
     return [stage, checkpoint?.ts, lagMs({ ...rest, stage, checkpoint })];
   };
   assert.deepEqual(status(), ['running', 20, 0]);
-  read(30, 2_000);
   one.nowMs = 9_999;
+  read(30, 2_000);
   assert.deepEqual(status(), ['running', 20, 1_000]);
-  read(90, 31_000);
   one.nowMs = 10_000;
+  read(90, 31_000);
   assert.deepEqual(status(), [`waiting for ${onB} on b`, 20, 30_000]);
   assert.deepEqual(one.effects.filter(({ kind }) => kind === 'Log').length, 1);
   one.beat('b', 90);
   assert.deepEqual(status(), ['running', 90, 0]);
+  one.nowMs = 19_800;
   read(120, 40_000);
   one.says('b', onB, 'stopped', 90, lost);
   one.says('a', one.state.table.on('a')[0]!.span, 'working', 120);

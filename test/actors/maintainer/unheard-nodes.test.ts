@@ -1,6 +1,7 @@
 /** Nodes that keep their session but do not answer: how long a maintainer waits for them, and what it makes of them later. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { failure } from '#src/base/failure.ts';
 import { Told, at, base, ddl, facts, lost } from './told.ts';
 
 const checkpoint = { version: 1, position: at(10), timeline: [] } as const;
@@ -10,7 +11,7 @@ const rowsOf = (one: Told): unknown[] =>
 /** On node `a`, whose manager serves `s`; `b` is in view, and silent. */
 function waiting(): Told {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint, parts: [] });
   one.bootstrap('a');
   one.fromManager('a', {
@@ -48,7 +49,7 @@ test('P7: a node that does not answer is waited for ten seconds, and named', () 
 
 test('its own node is waited for, however long: without its stream nothing can be told', () => {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 's', laneCount: 1 });
+  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
   one.sink('raise', { kind: 'FeedRaised', checkpoint, parts: [] });
   one.bootstrap('b');
   one.adopt('b');
@@ -170,6 +171,30 @@ test('who has not heard its own node has stood still, and passes nobody over', (
   one.nowMs = 60_000;
   one.tick();
   assert.deepEqual(one.nodesOf('s', 't'), ['a', 'b']);
+});
+
+test('a stream that was left behind, and whose place in the log is gone, begins anew at the checkpoint: the feed goes on', () => {
+  const purged = failure('SOURCE_BINLOG_PURGED', '10 is gone');
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.beat('b', 10);
+  // What it served is on `a` by now.
+  for (const { span, token } of one.state.table.rows()) one.state.table.adopt(span, 'a', token, 10);
+  one.beat('a', 30);
+  assert.equal(one.checkpoint, 30);
+  assert.deepEqual(one.beat('b', 10, { failure: purged }), ['dm-b CloseManager']);
+  assert.equal(one.state.phase.at, 'running');
+  one.orchestrator('b', { kind: 'FeedBootstrapped', is: 'retry', manager: null });
+  one.bootstrap('b', 2);
+  one.fromManager('b', { kind: 'ManagerAdopted', served: [], idle: [], source: null }, 2);
+  const starts = one.effects.flatMap((effect) =>
+    effect.kind === 'Send' && effect.message.kind === 'StartSource' ? [effect.message] : [],
+  );
+  assert.deepEqual(starts, [
+    { kind: 'StartSource', position: at(30), facts, routing: one.state.routing },
+  ]);
+  // At the checkpoint itself nothing can be made good.
+  one.beat('a', 30, { failure: purged });
+  assert.equal(one.state.phase.at, 'closing');
 });
 
 test('P7: whoever keeps a stop waiting is named', () => {
