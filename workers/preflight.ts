@@ -38,6 +38,8 @@ export interface PreflightResult {
   /** `startAt` resolved, so that a changefeed begins there however late it gets to run. */
   readonly start: Position;
   readonly timeline: readonly TimelineSegment[];
+  /** How far the downstream holds a copy under this name already; null when it holds none. */
+  readonly copied: Position | null;
   readonly warnings: readonly string[];
 }
 
@@ -62,8 +64,14 @@ export async function preflight(options: PreflightOptions): Promise<PreflightRes
     if (isServer(upstreamUri) && isServer(sinkUri) && serverId === opened.value.serverId) {
       fail('SINK_IS_UPSTREAM', 'upstream and sink are the same server');
     }
+    const { copied = null } = opened.value;
     const keyless = isServer(upstreamUri) ? await warnOfKeylessTables(upstreamUri, rules) : null;
-    return { start, timeline, warnings: keyless === null ? warnings : [...warnings, keyless] };
+    return {
+      start,
+      timeline,
+      copied,
+      warnings: keyless === null ? warnings : [...warnings, keyless],
+    };
   } finally {
     await Promise.allSettled([upstream.close(), sink.close()]);
   }

@@ -2,7 +2,7 @@
  * The sink port: the one place that submits changes downstream, every transaction behind the fence (FENCE §1.2). One
  * instance lives on each work thread (dispatchers' transactions) and one beside the maintainer (raise, DDL, checkpoint).
  */
-import type { Checkpoint, DdlEvent } from '../model/position.ts';
+import type { Checkpoint, DdlEvent, Position } from '../model/position.ts';
 import type { BucketRange } from '../model/span.ts';
 import type { Routing } from '../model/start-at.ts';
 import type { Port } from './port.ts';
@@ -135,15 +135,20 @@ export interface SinkApplied {
   readonly byteCount: number;
 }
 
+/** Answer to `Open`. */
+export interface SinkOpened {
+  readonly kind: 'Opened';
+  readonly version: string;
+  readonly serverId: string;
+  readonly laneCount: number;
+  /** How far the changefeed is copied there, as far as that is known before its token is raised. */
+  readonly copied?: Position;
+}
+
 /** Answers of the port. */
 export type SinkAnswer =
   | SinkApplied
-  | {
-      readonly kind: 'Opened';
-      readonly version: string;
-      readonly serverId: string;
-      readonly laneCount: number;
-    }
+  | SinkOpened
   | {
       readonly kind: 'FeedRaised';
       readonly checkpoint: Checkpoint | null;

@@ -236,6 +236,36 @@ test(
   },
 );
 
+test(
+  'a name whose copy is there already goes on where that stands, and says so',
+  { timeout: 120_000 },
+  async () => {
+    const stands = `0-\\d+-${await pair.newestTs()}`;
+    await insert(550, 560);
+    const ends = ['--upstream', uriOf(pair.upstream), '--sink-uri', uriOf(pair.downstream)];
+    const created = await client(
+      'changefeed',
+      'create',
+      '-i',
+      'copy',
+      ...ends,
+      '--start',
+      'oldest',
+    );
+    const [warning, ...others] = created['warnings'] as readonly string[];
+    assert.match(
+      warning!,
+      new RegExp(
+        `^the downstream holds the copy of changefeed copy up to ${stands}: it goes on from there, whatever --start says$`,
+      ),
+    );
+    assert.deepEqual(others, []);
+    await caughtUp('copy');
+    await pair.assertEqual(['d']);
+    await client('changefeed', 'remove', '-i', 'copy');
+  },
+);
+
 /** What a client command prints for people. */
 async function printed(...args: readonly string[]): Promise<string> {
   const command = new SluiceCommand([...args, '--server', `http://${address}`]);

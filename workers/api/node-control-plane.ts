@@ -4,6 +4,7 @@
  */
 import { fail, failure, FailureError, type Failure, type Outcome } from '#src/base/failure.ts';
 import { maskUri } from '#src/config/uri.ts';
+import type { Position } from '#src/model/position.ts';
 import { compileTableFilter } from '#src/model/table-filter.ts';
 import { startOf, type StartAt } from '#src/model/start-at.ts';
 import type { Log } from '#src/ports/log.ts';
@@ -106,7 +107,9 @@ export class NodeControlPlane implements ControlPlane {
     const { id, config } = request;
     demandChangefeedId(id);
     if (await this.#isThere(id)) fail('CHANGEFEED_EXISTS', `changefeed ${id} exists`);
-    const { start, timeline, warnings } = await this.#check(request, startOf(request.start));
+    const found = await this.#check(request, startOf(request.start));
+    const { start, timeline, copied } = found;
+    const warnings = copied === null ? found.warnings : [goesOn(id, copied), ...found.warnings];
     const { seal } = this.#parts;
     await this.#ask({
       kind: 'CreateChangefeed',
@@ -297,6 +300,11 @@ function shown(view: CoordinatorView): ChangefeedView {
 
 function endpointsOf(config: ChangefeedConfig): NonNullable<ChangefeedConfig['endpoints']> {
   return config.endpoints ?? fail('INTERNAL_FAULT', `changefeed ${config.id} has no endpoints`);
+}
+
+/** What is committed downstream is the truth about where a copy stands; who asked for another start is told. */
+function goesOn(id: string, { gtid }: Position): string {
+  return `the downstream holds the copy of changefeed ${id} up to ${gtid}: it goes on from there, whatever --start says`;
 }
 
 function demandState(

@@ -11,7 +11,7 @@ import { Reslotter } from './reslot.ts';
 import { readServerFacts } from './server-facts.ts';
 import { Sessions } from './sessions.ts';
 import { encodePosition, readCheckpoint, readLane } from './slot-position.ts';
-import { feedSlot, tokenMax } from './slot.ts';
+import { feedSlot, readSlotRow, slotColumns, slotIs, tokenMax } from './slot.ts';
 import { literal } from './sql-text.ts';
 import { SpanWriter } from './span-writer.ts';
 import { sleep } from './surroundings.ts';
@@ -19,7 +19,7 @@ import { FencedWriter } from './transaction.ts';
 
 import type { Outcome } from '#src/base/failure.ts';
 import type { Log } from '#src/ports/log.ts';
-import type { SinkAnswer, SinkPort, SinkRequest } from '#src/ports/sink.ts';
+import type { SinkAnswer, SinkOpened, SinkPort, SinkRequest } from '#src/ports/sink.ts';
 import type { SubmitGate } from '#src/ports/submit-gate.ts';
 import type { MetaTables } from './meta-schema.ts';
 import type { Planning, PlanningParts } from './planning.ts';
@@ -70,7 +70,7 @@ export class MysqlSink implements SinkPort {
   /** Version of the schema that table definitions were read under, per changefeed. */
   readonly #schemaVersions = new Map<string, number>();
   #planning: Planning | null = null;
-  #opening: Promise<SinkAnswer> | null = null;
+  #opening: Promise<SinkOpened> | null = null;
   #nameCount = 0;
   #closed = false;
 
@@ -132,7 +132,7 @@ export class MysqlSink implements SinkPort {
   #answer(request: SinkRequest): Promise<SinkAnswer> {
     switch (request.kind) {
       case 'Open':
-        return this.#open();
+        return this.#openFeed(request.changefeed);
       case 'RaiseFeed':
         return this.#raiseFeed(request);
       case 'RaiseSpan':
@@ -155,7 +155,18 @@ export class MysqlSink implements SinkPort {
     }
   }
 
-  async #open(): Promise<SinkAnswer> {
+  async #openFeed(changefeed: string): Promise<SinkAnswer> {
+    const opened = await this.#open();
+    const where = slotIs({ changefeed, slot: feedSlot });
+    const sql = `SELECT ${slotColumns} FROM ${this.#tables.slot} WHERE ${where}`;
+    const [row] = await this.#sessions.control.with((session) =>
+      session.rows(sql, 'read how far the changefeed is copied'),
+    );
+    const checkpoint = row === undefined ? null : readCheckpoint(readSlotRow(row));
+    return checkpoint === null ? opened : { ...opened, copied: checkpoint.position };
+  }
+
+  async #open(): Promise<SinkOpened> {
     return this.#sessions.control.with(async (session) => {
       const facts = await readServerFacts(session);
       if (facts.isGalera && !this.#allowsGalera) {
@@ -180,7 +191,7 @@ export class MysqlSink implements SinkPort {
   }
 
   /** For spans: the feed was opened by the instance beside its maintainer, which may live on another thread. */
-  #openOnce(): Promise<SinkAnswer> {
+  #openOnce(): Promise<SinkOpened> {
     this.#opening ??= this.#open().finally(() => (this.#opening = null));
     return this.#opening;
   }
