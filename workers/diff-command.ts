@@ -33,13 +33,27 @@ function print(result: DiffResult): void {
     );
     for (const line of table.definition) process.stdout.write(`    ${line}\n`);
   }
-  for (const row of result.differences) process.stdout.write(`  ${rowText(row)}\n`);
+  for (const line of rowTexts(result.differences)) process.stdout.write(`  ${line}\n`);
   const more = result.truncated ? ' or more' : '';
   process.stdout.write(
     result.equal
       ? `equal: ${result.rowsCompared} rows in ${result.tables.length} tables\n`
       : `different: ${result.differenceCount}${more} rows; ${result.rowsCompared} rows in ${result.tables.length} tables compared\n`,
   );
+}
+
+/** A person looks at a few rows of each table; `--json` has them all. */
+const shownRowCountMax = 10;
+
+function* rowTexts(rows: DiffResult['differences']): Generator<string> {
+  const counts = new Map<string, number>();
+  for (const row of rows) {
+    const count = (counts.get(row.table) ?? 0) + 1;
+    counts.set(row.table, count);
+    if (count <= shownRowCountMax) yield rowText(row);
+  }
+  for (const [table, count] of counts)
+    if (count > shownRowCountMax) yield `${count - shownRowCountMax} more of ${table}`;
 }
 
 function rowText(row: RowDifference): string {

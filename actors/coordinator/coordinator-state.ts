@@ -231,7 +231,11 @@ function stateNow(feed: Feed): ChangefeedStatus {
   }
   const isWorking = placed !== null && shouldRun(feed);
   const failure = record.failure ?? (isWorking ? status.failure : null);
-  if (record.state !== 'normal') return { ...status, state: record.state, failure };
+  if (record.state !== 'normal') {
+    // Whoever leads since then has heard nothing of it, and there is nothing to hear.
+    const stage = placed === null ? 'ended' : status.stage;
+    return { ...status, state: record.state, stage, failure };
+  }
   // Stored as normal says that it should run; that it does, only its maintainer can say.
   return isWorking && !isLastWord(status.state)
     ? status

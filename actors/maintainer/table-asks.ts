@@ -99,6 +99,10 @@ function refusalOf(
   const parts = table.partsOf(span);
   switch (change.kind) {
     case 'move':
+      if (parts.length > 0) {
+        const message = `${span} is split into ${parts.length} parts: move one of them, such as ${parts[0]}`;
+        return { code: 'CHANGEFEED_STATE', message };
+      }
       if (table.get(span) === undefined) return unknown;
       if (nodes.has(change.node)) return null;
       return { code: 'CAPTURE_UNKNOWN', message: `there is no capture ${change.node}` };

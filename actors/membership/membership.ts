@@ -11,6 +11,7 @@
  */
 import { unreachable } from '#src/base/assert.ts';
 import type { Outcome } from '#src/base/failure.ts';
+import { isSeldom } from '#src/base/seldom.ts';
 import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
@@ -62,6 +63,8 @@ export interface MembershipState {
   readonly lingering: ReadonlyMap<string, boolean>;
   readonly lease: string | null;
   readonly followers: readonly Ref[];
+  /** Answers of the store in a row that were none. */
+  readonly troubleCount: number;
 }
 
 type S = MembershipState;
@@ -81,6 +84,7 @@ function init(props: MembershipProps): Step<S> {
     lingering: new Map(),
     lease: null,
     followers: props.followers,
+    troubleCount: 0,
   };
   return [
     state,
@@ -159,11 +163,13 @@ function sessionNews(state: S, news: SessionNews, from: Ref): Step<S> {
 function watched(state: S, outcome: Outcome<CoordinationAnswer>): Step<S> {
   if (!outcome.ok) {
     const { code, message } = outcome.failure;
-    const detail = { code, message };
+    const troubleCount = state.troubleCount + 1;
+    const detail = { code, message, inARow: troubleCount };
+    const said: Effect = { kind: 'Log', level: 'warn', event: 'membership-trouble', detail };
     return [
-      state,
+      { ...state, troubleCount },
       [
-        { kind: 'Log', level: 'warn', event: 'membership-trouble', detail },
+        ...(isSeldom(troubleCount) ? [said] : []),
         { kind: 'SetTimer', key: 'watch', afterMs: retryMs, message: { kind: 'WatchDue' } },
       ],
     ];
@@ -175,7 +181,7 @@ function watched(state: S, outcome: Outcome<CoordinationAnswer>): Step<S> {
     answer.kind === 'Reset'
       ? tableOf(clusterId, answer.entries)
       : withChanges(clusterId, state.table, answer.events);
-  const [next, effects] = lingerers({ ...state, table, after: answer.after });
+  const [next, effects] = lingerers({ ...state, table, after: answer.after, troubleCount: 0 });
   const [told, tells] = changed(state, next, effects);
   return [told, [...tells, watch(next)]];
 }

@@ -1,5 +1,6 @@
 /** Private messages of the session, and the effects that lead to them. */
 import type { Failure, Outcome } from '#src/base/failure.ts';
+import { isSeldom } from '#src/base/seldom.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import { renewalMs, writeDeadlineMs } from '#src/model/session-deadline.ts';
 import type {
@@ -90,8 +91,13 @@ function timer(key: string, afterMs: number, message: SessionOwn): Effect {
 /** Ends the session's cell. */
 export const stopSelf: Effect = { kind: 'Stop', target: 'self', exit: { kind: 'shutdown' } };
 
-/** What went wrong, for the log. */
-export function trouble(what: Tag, failure: Failure): Effect {
-  const { code, message } = failure;
-  return { kind: 'Log', level: 'warn', event: 'session-trouble', detail: { what, code, message } };
+/** What went wrong, for the log: seldom, when it goes on. */
+export function trouble(
+  { troubleCount: inARow }: { readonly troubleCount: number },
+  what: Tag,
+  { code, message }: Failure,
+): readonly Effect[] {
+  if (!isSeldom(inARow)) return [];
+  const detail = { what, code, message, inARow };
+  return [{ kind: 'Log', level: 'warn', event: 'session-trouble', detail }];
 }

@@ -63,6 +63,8 @@ export interface SessionState {
   readonly props: SessionProps;
   readonly phase: Phase;
   readonly followers: readonly Ref[];
+  /** Answers of the store in a row that were none. */
+  readonly troubleCount: number;
 }
 
 type S = SessionState;
@@ -70,7 +72,10 @@ type S = SessionState;
 const followerCountMax = 64;
 
 function init(props: SessionProps): Step<S> {
-  return [{ props, phase: { name: 'opening' }, followers: [] }, [openLease(props)]];
+  return [
+    { props, phase: { name: 'opening' }, followers: [], troubleCount: 0 },
+    [openLease(props)],
+  ];
 }
 
 function receive(state: S, message: SessionInbox, env: Env): Step<S> {
@@ -122,7 +127,8 @@ function follow(state: S, follower: Ref): Step<S> {
 
 // ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function answered(state: S, tag: Tag, outcome: Outcome<CoordinationAnswer>): Step<S> {
+function answered(before: S, tag: Tag, outcome: Outcome<CoordinationAnswer>): Step<S> {
+  const state: S = { ...before, troubleCount: outcome.ok ? 0 : before.troubleCount + 1 };
   switch (tag) {
     case 'open':
       return opened(state, outcome);
@@ -141,7 +147,7 @@ function answered(state: S, tag: Tag, outcome: Outcome<CoordinationAnswer>): Ste
 
 function opened(state: S, outcome: Outcome<CoordinationAnswer>): Step<S> {
   if (state.phase.name !== 'opening') return [state, []];
-  if (!outcome.ok) return [state, [trouble('open', outcome.failure), retryLater('open')]];
+  if (!outcome.ok) return [state, [...trouble(state, 'open', outcome.failure), retryLater('open')]];
   if (outcome.value.kind !== 'SessionOpened') return [state, []];
   const proof = outcome.value;
   const phase: Phase = { name: 'joining', lease: proof.lease, proof, isRenewing: false };
@@ -154,7 +160,7 @@ function joined(state: S, outcome: Outcome<CoordinationAnswer>): Step<S> {
   if (!outcome.ok) {
     if (outcome.failure.code === 'COORDINATION_SESSION_LOST') return reopen(state);
     // Also when the outcome is unknown: what was registered by then is found to be ours.
-    return [state, [trouble('join', outcome.failure), retryLater('join')]];
+    return [state, [...trouble(state, 'join', outcome.failure), retryLater('join')]];
   }
   const answer = outcome.value;
   if (answer.kind !== 'Transacted') return [state, []];
@@ -179,7 +185,7 @@ function renewed(state: S, outcome: Outcome<CoordinationAnswer>): Step<S> {
     if (outcome.failure.code === 'COORDINATION_SESSION_LOST') {
       return phase.name === 'joining' ? reopen(state) : lose(state, 'the lease is over');
     }
-    return [rested, [trouble('renew', outcome.failure), renewSoon(phase.proof.ttlMs)]];
+    return [rested, [...trouble(state, 'renew', outcome.failure), renewSoon(phase.proof.ttlMs)]];
   }
   const proof = outcome.value;
   if (proof.kind !== 'KeptAlive' || proof.lease !== phase.lease) return [rested, []];
@@ -193,7 +199,8 @@ function renewed(state: S, outcome: Outcome<CoordinationAnswer>): Step<S> {
 function watched(state: S, outcome: Outcome<CoordinationAnswer>): Step<S> {
   const { phase, props } = state;
   if (phase.name !== 'member') return [state, []];
-  if (!outcome.ok) return [state, [trouble('watch', outcome.failure), retryLater('watch')]];
+  if (!outcome.ok)
+    return [state, [...trouble(state, 'watch', outcome.failure), retryLater('watch')]];
   const answer = outcome.value;
   if (answer.kind !== 'Events' && answer.kind !== 'Reset') return [state, []];
   const key = captureKey(props.clusterId, props.captureId);

@@ -5,11 +5,11 @@ import {
   type MembershipInbox,
   type MembershipState,
 } from '#actors/membership/membership.ts';
-import { failed, failure, ok } from '#src/base/failure.ts';
+import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import { printCaptureInfo } from '#src/model/capture-info.ts';
 import { captureKey, captureRecordKey } from '#src/model/coordination-key.ts';
-import type { KeyValue } from '#src/ports/coordination.ts';
+import type { CoordinationAnswer, KeyValue } from '#src/ports/coordination.ts';
 import type { NodesChanged } from '#src/protocol/membership.ts';
 import { envOf, refOf, told } from './cell-env.ts';
 
@@ -239,6 +239,20 @@ test('trouble of the store leaves the view as it is and goes on where it was', (
     waitMs: 10_000,
   });
   assert.deepEqual(one.lines, ['a alive']);
+});
+
+test('a store that stays away is told of seldom, and at once when it goes away again', () => {
+  const one = new Told();
+  const answer = (outcome: Outcome<CoordinationAnswer>): number => {
+    one.tell({ kind: 'CoordinationAnswered', tag: 'watch', outcome });
+    return one.effects.filter(({ kind }) => kind === 'Log').length;
+  };
+  const away = failed(failure('COORDINATION_UNREACHABLE', 'x', { retry: 'Again' }));
+  const told: number[] = [];
+  for (let count = 1; count <= 600; count++) if (answer(away) === 1) told.push(count);
+  assert.deepEqual(told, [1, 2, 4, 8, 16, 32, 64, 128, 256, 384, 512]);
+  answer(ok({ kind: 'Events', events: [], after: 6 }));
+  assert.equal(answer(away), 1);
 });
 
 test('the lease is that of the own session; the same words from others change nothing', () => {

@@ -210,6 +210,16 @@ test('opening and joining are tried until they succeed', () => {
   assert.equal(one.phase, 'member');
 });
 
+test('a store that stays away is told of seldom', () => {
+  const one = new Told();
+  let logCount = 0;
+  for (let count = 1; count <= 600; count++) {
+    one.answer('open', unreachable);
+    logCount += one.effects.filter(({ kind }) => kind === 'Log').length;
+  }
+  assert.equal(logCount, 11);
+});
+
 test('an id that lived before is lost at once: its former life may have been fenced', () => {
   for (const lease of ['older', null]) {
     const one = Told.joining();

@@ -90,7 +90,7 @@ export class DdlRunner {
     // Cut off is not refused: it may have done its work, so the intent stands.
     if (cutOff.has(error.errno)) at.held.session.destroy();
     else await at.journal.end(at.ddl, 'refused');
-    throw ddlRefusal(error);
+    throw ddlRefusal(error, at.ddl);
   }
 
   /** A session with the lock, our token, and `schema` as its default database where that exists. */

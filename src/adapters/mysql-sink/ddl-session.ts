@@ -202,8 +202,8 @@ export class DdlSession {
 }
 
 /** The Failure of a DDL that the downstream refused, with the errno and, when it cannot hold values, the server's words. */
-export function ddlRefusal(error: ServerError): FailureError {
-  const translated = serverFailure(error, 'run a DDL');
+export function ddlRefusal(error: ServerError, { gtid }: DdlEvent): FailureError {
+  const translated = serverFailure(error, `run the DDL at ${gtid}`);
   if (translated.retry !== 'Never') return new FailureError(translated);
   return new FailureError(
     failure('SINK_REFUSED', translated.message, {

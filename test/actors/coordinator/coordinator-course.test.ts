@@ -20,6 +20,16 @@ test('FEATURES 1.2: what failed for good is closed on every node when its mainta
   }
 });
 
+test('whoever leads later shows what has failed before as ended', () => {
+  const gone = failure('SOURCE_BINLOG_PURGED', 'gone');
+  const record = recordOf('f', { state: 'failed', failure: gone, isNew: false });
+  const { status } = ToldCoordinator.running(['a'], [record]).view('f');
+  assert.deepEqual(
+    [status.state, status.stage, status.failure?.code],
+    ['failed', 'ended', gone.code],
+  );
+});
+
 test('FEATURES 1.2: a warning is placed again after its delay, and over when the checkpoint moves', () => {
   const one = withFeed();
   one.reports('b', [reportOf('f', 3, { status: { checkpoint: positionAt(5) } })]);

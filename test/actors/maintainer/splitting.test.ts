@@ -101,6 +101,7 @@ test('questions about tables are answered at once when there is nothing to do, o
   assert.deepEqual(ask({ kind: 'split', span: 'x.y', partCount: 3 }), ['TABLE_UNKNOWN']);
   assert.deepEqual(ask({ kind: 'merge', span: 'x.y' }), ['TABLE_UNKNOWN']);
   assert.deepEqual(ask({ kind: 'move', span: low, node: 'a' }), ['Done']);
+  assert.deepEqual(ask({ kind: 'move', span: whole, node: 'a' }), ['CHANGEFEED_STATE']);
   assert.deepEqual(ask({ kind: 'move', span: low, node: 'z' }), ['CAPTURE_UNKNOWN']);
   assert.deepEqual(ask({ kind: 'list' }), ['Tables']);
   one.state.routing = { ...one.state.routing, groups: { 's.u': 'group:s.t+s.u' } };
