@@ -7,25 +7,14 @@ import { evenParts } from '#src/model/span.ts';
 import type { SinkAnswer } from '#src/ports/sink.ts';
 import type { TableAnswered } from '#src/protocol/maintainer-manager.ts';
 import type { TableRequest } from '#src/protocol/maintainer.ts';
-import { Told, at, ddl, facts, lost } from './told.ts';
+import { Told, at, ddl, lost } from './told.ts';
 
 const whole = 's.t';
 const [low, high] = ['s.t#0-32767', 's.t#32768-65535'] as const;
 
 /** A running maintainer of one table. */
-function undivided(more: ConstructorParameters<typeof Told>[0] = {}): Told {
-  const one = new Told(more);
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
-  one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
-  one.bootstrap('a');
-  one.adopt('a');
-  one.tell({ kind: 'SourceChecked', facts });
-  one.groups();
-  one.saved();
-  one.beat('a', 10, { seen: [whole] });
-  one.says('a', whole, 'working', 10);
-  return one;
-}
+const undivided = (more: ConstructorParameters<typeof Told>[0] = {}): Told =>
+  Told.running(more, [whole]);
 
 /** The same, which somebody wants to be split in two. */
 function splitting(): Told {
@@ -174,8 +163,7 @@ test('a table that waits to be split is asked about again when a DDL has run', (
 
 test('the next maintainer takes the parts from the slots, and stops who serves the table otherwise', () => {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
-  one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [low, high] });
+  one.raises({ parts: [low, high] });
   one.bootstrap('a');
   one.bootstrap('b');
   one.adopt('a', [[low, 8]], true);
@@ -196,19 +184,6 @@ test('the next maintainer takes the parts from the slots, and stops who serves t
       [high, 'b'],
     ],
   );
-});
-
-test('trouble is over when everything that was read is applied and all runs, though no checkpoint moves', () => {
-  const one = Told.running();
-  one.beat('a', 20);
-  one.says('a', 's', 'stopped', 20, lost);
-  one.tell({ kind: 'TickDue' });
-  assert.equal(one.state.trouble, lost);
-  one.nowMs += 1_000;
-  one.tell({ kind: 'TickDue' });
-  one.says('a', 's', 'working');
-  one.tell({ kind: 'TickDue' });
-  assert.equal(one.state.trouble, null);
 });
 
 /** Windows of 15 s in each of which so many rows of the table are told; what was done in the last. */
@@ -248,8 +223,7 @@ test('spec/01 §1.8 balance split: who does not want it is left alone, and so is
 
 test('spec/01 §1.8 basic: parts of a table go to the node that has fewest of them', () => {
   const one = new Told({ nodes: ['a', 'b'] });
-  one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
-  one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: evenParts(whole, 4) });
+  one.raises({ parts: evenParts(whole, 4) });
   one.bootstrap('a');
   one.bootstrap('b');
   one.adopt('a', [], true);

@@ -88,6 +88,23 @@ export class Told {
     return this.tell({ kind: 'SinkAnswered', tag, outcome: ok(answer) });
   }
 
+  /** The downstream is open, and its feed raised: what it holds of an earlier maintainer. */
+  raises(
+    held: {
+      readonly checkpointTs?: number;
+      readonly parts?: readonly string[];
+      readonly serverId?: string;
+    } = {},
+  ): string[] {
+    const { checkpointTs, parts = [], serverId = 'd' } = held;
+    this.sink('open', { kind: 'Opened', version: '1', serverId, laneCount: 1 });
+    const checkpoint =
+      checkpointTs === undefined
+        ? null
+        : ({ version: 1, position: at(checkpointTs), timeline: [] } as const);
+    return this.sink('raise', { kind: 'FeedRaised', checkpoint, parts });
+  }
+
   saved(): string[] {
     return this.sink('save', { kind: 'CheckpointSaved' });
   }
@@ -162,18 +179,20 @@ export class Told {
     return this.beat(node, ts, { spans });
   }
 
-  /** Up to running on node a (and b), with spans s and t at 10. */
-  static running(more: ConstructorParameters<typeof Told>[0] = {}): Told {
+  /** Up to running on node a (and b), with `spans` at 10. */
+  static running(
+    more: ConstructorParameters<typeof Told>[0] = {},
+    spans: readonly string[] = ['s', 't'],
+  ): Told {
     const one = new Told(more);
-    one.sink('open', { kind: 'Opened', version: '1', serverId: 'd', laneCount: 1 });
-    one.sink('raise', { kind: 'FeedRaised', checkpoint: null, parts: [] });
+    one.raises();
     for (const node of more.nodes ?? ['a']) one.bootstrap(node);
     for (const node of more.nodes ?? ['a']) one.adopt(node);
     one.tell({ kind: 'SourceChecked', facts });
     one.groups();
     one.saved();
-    one.beat('a', 10, { seen: ['s', 't'] });
-    for (const span of ['s', 't']) one.says(one.state.table.get(span)!.node!, span, 'working', 10);
+    one.beat('a', 10, { seen: spans });
+    for (const span of spans) one.says(one.state.table.get(span)!.node!, span, 'working', 10);
     return one;
   }
 

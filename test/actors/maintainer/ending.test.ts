@@ -1,0 +1,118 @@
+/** A maintainer that ends: stops, hand-offs, what is caught up, what cannot be saved, fences. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { failure } from '#src/base/failure.ts';
+import { refOf } from '../cell-env.ts';
+import { Told, base, lost } from './told.ts';
+
+test('a stop applies what was read on every node, then closes every manager, then saves', () => {
+  const one = Told.running();
+  one.beat('a', 20);
+  assert.deepEqual(one.tell({ kind: 'RemoveThis', cascade: true, removed: false }), [
+    'dm-a CloseStream',
+    'timer stop 8000',
+  ]);
+  one.beat('a', 25, { resolvedTs: 30, isSourceClosed: true });
+  assert.equal(one.state.phase.at, 'stopping');
+  one.beat('a', 30, { isSourceClosed: true });
+  assert.equal(one.state.phase.at, 'closing');
+  assert.deepEqual(one.tick(), ['dm-a CloseManager', 'orchestrator CloseFeed']);
+  const closed = { kind: 'FeedClosed', is: 'closed', manager: null } as const;
+  assert.deepEqual(one.orchestrator('a', closed), ['port SaveCheckpoint']);
+  one.saved();
+  assert.deepEqual(one.lastWord, ['stopped', 30, undefined]);
+});
+
+test('Q9, E5: it waits for every node; one whose manager belongs to another is done', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.tell({ kind: 'RemoveThis', cascade: true, removed: true });
+  one.tell({ kind: 'StopDue' });
+  one.close('a');
+  assert.equal(one.state.phase.at, 'closing');
+  one.fromManager('b', { kind: 'NotOwner', of: 'CloseManager', owner: 'z', epoch: 9 });
+  assert.deepEqual(one.lastWord, ['stopped', 10, undefined]);
+});
+
+test('Q6, Q7: a hand-off before everybody was heard is not taken on, a close is', () => {
+  const one = new Told();
+  assert.deepEqual(one.tell({ kind: 'RemoveThis', cascade: false, removed: false }), []);
+  assert.equal(one.state.phase.at, 'opening');
+  one.tell({ kind: 'RemoveThis', cascade: true, removed: false });
+  assert.equal(one.state.phase.at, 'closing');
+});
+
+test('P2: one that is stopped before it has taken on what runs never moves the checkpoint', () => {
+  const one = new Told({ nodes: ['a', 'b'] });
+  one.raises({ checkpointTs: 10 });
+  one.bootstrap('a');
+  one.adopt('a', [['s', base - 1]], true);
+  one.tell({ kind: 'RemoveThis', cascade: true, removed: false });
+  // What it serves has ended, and is said: it does not hold the watermark any more, and nobody here knows of it.
+  const ended = {
+    span: 's',
+    token: base - 1,
+    is: 'stopped',
+    checkpointTs: 12,
+    failure: null,
+  } as const;
+  one.beat('a', 12, { spans: [ended] });
+  one.beat('a', 50);
+  assert.equal(one.checkpoint, 10);
+});
+
+test('Q1–Q4: once it hands off it schedules nothing more, and closes nothing', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.beat('a', 20);
+  one.beat('b', 20);
+  assert.deepEqual(one.tell({ kind: 'RemoveThis', cascade: false, removed: false }), [
+    'port SaveCheckpoint',
+  ]);
+  one.says('a', one.state.table.get('s')!.node === 'a' ? 's' : 't', 'stopped', 20, lost);
+  assert.deepEqual(one.tick(), []);
+  one.saved();
+  assert.deepEqual(one.lastWord, ['stopped', 20, undefined]);
+});
+
+test('one that only closes asks every node, and opens nothing', () => {
+  const one = new Told({ nodes: ['a', 'b'], isRemovalOnly: true });
+  assert.deepEqual(one.tick(), ['orchestrator CloseFeed', 'orchestrator CloseFeed']);
+  const manager = refOf('dm-b', 4);
+  assert.deepEqual(one.orchestrator('b', { kind: 'FeedClosed', is: 'closing', manager }), [
+    'dm-b CloseManager',
+  ]);
+  one.close('a', 'b');
+  assert.deepEqual(one.lastWord, ['stopped', undefined, undefined]);
+});
+
+test('a feed that is caught up says finished only with its checkpoint saved', () => {
+  for (const isSaved of [true, false]) {
+    const one = Told.running({ untilCaughtUp: true });
+    one.beat('a', 50);
+    one.close('a');
+    if (isSaved) one.saved();
+    else one.fail('save');
+    assert.deepEqual(
+      one.lastWord,
+      isSaved ? ['finished', 50, undefined] : ['failed', 50, 'SINK_DISCONNECTED'],
+    );
+  }
+});
+
+test('a checkpoint that cannot be saved ends the maintainer; what runs is left to the next', () => {
+  const one = Told.running();
+  one.beat('a', 20);
+  one.nowMs = 1_000;
+  assert.ok(one.tick().includes('port SaveCheckpoint'));
+  assert.deepEqual(one.fail('save'), ['port SaveCheckpoint']);
+  one.fail('save');
+  assert.deepEqual(one.lastWord, ['failed', 20, 'SINK_DISCONNECTED']);
+});
+
+test('once fenced it saves nothing more and closes nothing: another takes over what runs', () => {
+  const one = Told.running();
+  one.beat('a', 20);
+  const effects = one.says('a', 's', 'stopped', 20, failure('SINK_FENCED', 'fenced'));
+  assert.deepEqual(one.lastWord, ['failed', 20, 'SINK_FENCED']);
+  assert.ok(!effects.some((line) => /Close|^port/.test(line)), effects.join());
+  assert.deepEqual(one.tick(), []);
+});
