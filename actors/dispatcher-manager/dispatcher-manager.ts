@@ -105,8 +105,9 @@ function receive(state: S, message: DispatcherManagerInbox, env: Env): Step<S> {
       takeWatermark(state, message, env);
       break;
     case 'DispatcherFailed': {
+      const { incarnation } = env.from;
       const assignment = state.served.get(message.span);
-      if (assignment !== undefined) assignment.lastWord = message.failure;
+      if (assignment !== undefined) assignment.lastWord = { incarnation, failure: message.failure };
       break;
     }
     case 'UpstreamChecked':
@@ -158,7 +159,7 @@ function signal(state: S, signal: Signal, env: Env): Step<S> {
     case 'Terminated': {
       const id = signal.kind === 'Terminated' ? idOf(signal.ref.path) : signal.id;
       if (id.startsWith('dispatcher:')) {
-        lost(state, spanOf(state, id), signal.exit, env, effects);
+        lost(state, signal, env, effects);
         // Whoever moves the span waits for this word: its table stands still until then.
         if (!isClosing(state)) effects.push(heartbeatIn(1));
       } else sourceLost(state, id, signal.exit, effects);

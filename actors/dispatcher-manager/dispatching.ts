@@ -3,7 +3,8 @@ import { failure as failureOf, type Failure } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import { exitText, type Exit } from '#src/kernel/exit.ts';
-import { parentOf } from '#src/kernel/ref.ts';
+import type { Signal } from '#src/kernel/message.ts';
+import { idOf, parentOf } from '#src/kernel/ref.ts';
 import { isPart } from '#src/model/span.ts';
 import type {
   DispatcherWatermark,
@@ -16,6 +17,9 @@ import { isClosing, type DispatcherManagerState } from './manager-state.ts';
 import { stopAssignment } from './served-spans.ts';
 
 type S = DispatcherManagerState;
+
+/** How the end of a dispatcher is told. */
+type Lost = Extract<Signal, { readonly kind: 'ChildRefused' | 'Terminated' }>;
 
 /** Takes an assignment on: its dispatcher starts now, once the span's former one has ended, or once the stream runs. */
 export function schedule(state: S, message: ScheduleDispatcher, env: Env, effects: Effect[]): void {
@@ -101,15 +105,20 @@ export function takeWatermark(state: S, message: DispatcherWatermark, env: Env):
   state.served.works(assignment);
 }
 
-/** A dispatcher has ended, asked or not; who waited for the span comes next. */
-export function lost(state: S, span: string, exit: Exit, env: Env, effects: Effect[]): void {
+/** A dispatcher has ended, asked or not, or was never started; who waited for the span comes next. */
+export function lost(state: S, signal: Lost, env: Env, effects: Effect[]): void {
   const { served } = state;
+  const { exit } = signal;
+  const isOver = signal.kind === 'Terminated';
+  const span = spanOf(state, isOver ? idOf(signal.ref.path) : signal.id);
   const assignment = served.get(span);
   if (assignment === undefined || assignment.status === 'ended') return;
   const wasAsked = assignment.status === 'stopping';
-  // The exit and the dispatcher's last word travel apart: the exit, when it says why, is about this life for sure.
-  const failure =
-    exit.kind === 'failure' ? exit.failure : (assignment.lastWord ?? failureOfExit(span, exit));
+  // The exit and the dispatcher's last word travel apart: a late word of the span's former one says nothing about this one.
+  const { lastWord } = assignment;
+  const isItsOwn = isOver && lastWord?.incarnation === signal.ref.incarnation;
+  const said = exit.kind === 'failure' ? exit.failure : isItsOwn ? lastWord.failure : null;
+  const failure = said ?? failureOfExit(span, exit);
   served.ended(assignment, wasAsked ? null : failure);
   const next = served.takeDeferred(span);
   if (next !== undefined && !isClosing(state)) effects.push(spawn(state, next, env));

@@ -20,8 +20,8 @@ export interface Assignment {
   /** Rows applied since loads were told last. */
   rows: number;
   failure: Failure | null;
-  /** The last word of the dispatcher, kept until its end is seen. */
-  lastWord: Failure | null;
+  /** The last word of a dispatcher of the span, and which one's it is: kept until its end is seen. */
+  lastWord: { readonly incarnation: number; readonly failure: Failure } | null;
   /** What is to be told, and the heartbeat that first told it; null: not told yet. */
   report: 'working' | 'stopped' | null;
   toldBeat: number | null;

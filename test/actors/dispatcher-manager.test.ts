@@ -10,6 +10,7 @@ import { failure } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Exit } from '#src/kernel/exit.ts';
 import type { Signal } from '#src/kernel/message.ts';
+import type { Ref } from '#src/kernel/ref.ts';
 import type { ManagerAdopted, ManagerHeartbeat } from '#src/protocol/maintainer.ts';
 import { envOf, refOf, told } from './cell-env.ts';
 
@@ -44,8 +45,10 @@ class Told {
     );
   }
 
-  tell(message: DispatcherManagerInbox, from = 'maintainer'): string[] {
-    [this.state, this.effects] = dispatcherManager.receive(this.state, message, envOf(from));
+  tell(message: DispatcherManagerInbox, from: string | Ref = 'maintainer'): string[] {
+    const sender = typeof from === 'string' ? refOf(from) : from;
+    const env = { ...envOf(), from: sender };
+    [this.state, this.effects] = dispatcherManager.receive(this.state, message, env);
     return told(this.effects);
   }
 
@@ -219,6 +222,41 @@ test('P2: what has ended holds the watermark until its report is taken', () => {
   one.tell({ kind: 'HeartbeatTaken', beat: one.state.beat });
   assert.equal(one.beat()?.checkpointTs, 90);
   assert.deepEqual(one.reports(), []);
+});
+
+test('what a dispatcher said last is about its own end only: its successor is not judged by it', () => {
+  const never = failure('SINK_UNSUPPORTED', 'of an engine without transactions');
+  const said = { kind: 'DispatcherFailed', span: 'a', failure: never } as const;
+  const lostThread: Exit = { kind: 'thread-lost', thread: 'work-1' };
+  const cases: readonly (readonly [
+    speaker: 1 | 2,
+    when: 'starting' | 'started',
+    Exit,
+    why: string,
+  ])[] = [
+    [2, 'starting', lostThread, 'SINK_UNSUPPORTED Never'],
+    [2, 'started', lostThread, 'SINK_UNSUPPORTED Never'],
+    [1, 'starting', lostThread, 'INTERNAL_FAULT Again'],
+    [1, 'started', lostThread, 'INTERNAL_FAULT Again'],
+    [1, 'started', { kind: 'failure', failure: busy }, 'SINK_BUSY Again'],
+  ];
+  for (const [speaker, when, exit, why] of cases) {
+    const one = Told.streaming();
+    const id = 'dispatcher:f:a';
+    // The first one, in life 1, has made room for the second.
+    one.working('a', 1);
+    one.schedule('a', 2);
+    one.gone(id);
+    const start = (): string[] =>
+      one.signal({ kind: 'ChildStarted', id, ref: refOf(`x/${id}`, 2) });
+    if (when === 'started') start();
+    one.tell(said, refOf(`x/${id}`, speaker));
+    if (when === 'starting') start();
+    one.signal({ kind: 'Terminated', ref: refOf(`x/${id}`, 2), exit });
+    const [report] = one.beat()?.spans ?? [];
+    assert.deepEqual([report?.token, report?.is], [2, 'stopped']);
+    assert.equal(`${report?.failure?.code} ${report?.failure?.retry}`, why, `${speaker} ${when}`);
+  }
 });
 
 test('an older heartbeat that was taken says nothing about what came later', () => {
