@@ -3,17 +3,15 @@
  * world. Knows nothing of replication; {@link Capture} gives it the house plan.
  */
 import { mkdirSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { assert } from '#src/base/assert.ts';
-import { ok, type Outcome } from '#src/base/failure.ts';
 import type { Envelope, Message } from '#src/kernel/message.ts';
-import { checkPlan, gatesOf, threadsOf, type TeamPlan } from '#src/kernel/plan.ts';
+import { gatesOf, threadsOf } from '#src/kernel/plan.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import { Shell, type CellOverview } from '#src/kernel/shell.ts';
 import type { TreeOver } from '#src/kernel/tree-io.ts';
 import { Tree } from '#src/kernel/tree.ts';
 import type { Log } from '#src/ports/log.ts';
-import type { PeerEvents, Peers, PeersRequest } from '#src/ports/peers.ts';
 import { Batch } from './batch.ts';
 import { perform, type ThreadCommand, type ThreadStats } from './control.ts';
 import { FeedDesk } from './feed-desk.ts';
@@ -23,52 +21,17 @@ import { Gate } from './gate.ts';
 import { inspectionOf, type Inspection } from './inspection.ts';
 import { openLog } from './log.ts';
 import { PeerLinks } from './peer-links.ts';
-import type { CaptureSettings } from './settings.ts';
-import { deadlineAwaited, gateCountMax, threadCountMax } from './shared-memory.ts';
+import { deadlineAwaited } from './shared-memory.ts';
+import { startWatchdog } from './start-watchdog.ts';
+import { faultsOf, type ActorSystemOptions } from './system-options.ts';
 import { ThreadHost, type AnyPort } from './thread-host.ts';
+import { ThreadLosses } from './thread-losses.ts';
 import { watchThread } from './thread-watch.ts';
 import { guardExit } from './uncut.ts';
 import { Threads } from './threads.ts';
-import type { WatchdogStart } from './watchdog.ts';
-import { openFeedPort, type World } from './world.ts';
-
-/** What an actor system is made of. */
-export interface ActorSystemOptions {
-  readonly plan: TeamPlan;
-  readonly world: World;
-  /** Address of the module that exports `world`: each thread imports it. */
-  readonly worldUrl: string;
-  readonly settings: CaptureSettings;
-  readonly workThreadCount: number;
-  /** A session bounds this node's right to write: nothing is written before its first deadline is published. */
-  readonly isLeased?: boolean;
-  /** Props of a cell of the plan, given at each start. */
-  readonly props: (path: string, system: ActorSystem) => unknown;
-  /** Ports of main besides the world's. */
-  readonly mainPorts: Readonly<Record<string, () => AnyPort>>;
-  /** Opens the links to other nodes; absent: there are none. */
-  readonly openPeers?: (events: PeerEvents) => Promise<Peers>;
-  /** Called once when the supervision tree gave up. */
-  readonly onOver: (over: TreeOver) => void;
-  /** Called after every fence, from whichever thread it came, when it is proven that nothing fenced runs any more. */
-  readonly onFence?: (proof: FenceProof) => void;
-}
-
-/** What the shared memory has no words for, one message each. */
-function checkRoom(plan: TeamPlan, workThreadCount: number): readonly string[] {
-  const threadCount = 1 + threadsOf(plan).length + workThreadCount;
-  const gateCount = gatesOf(plan).length;
-  return [
-    ...(threadCount > threadCountMax ? [`${threadCount} threads, at most ${threadCountMax}`] : []),
-    ...(gateCount > gateCountMax ? [`${gateCount} gates, at most ${gateCountMax}`] : []),
-  ];
-}
+import { openFeedPort } from './world.ts';
 
 const outside: Ref = { path: 'outside', thread: 'main', incarnation: 1 };
-/** Dead threads within {@link lossPeriodMs} above which the system gives up (RELIABILITY I-31). */
-export const lossCountMax = 5;
-/** See {@link lossCountMax}. */
-export const lossPeriodMs = 60_000;
 /** Milliseconds that inspection waits for a thread. */
 const inspectWithinMs = 1_000;
 /** Milliseconds that a thread has to open or close a changefeed's ports; one that is stuck is the watchdog's. */
@@ -85,11 +48,10 @@ export class ActorSystem {
   readonly #host: ThreadHost;
   readonly #feeds: FeedPorts;
   readonly #peerLinks: PeerLinks;
-  #peers: Peers | null = null;
   readonly #shell: Shell;
   readonly #threads: Threads;
   readonly #commands: Batch<ThreadCommand>;
-  readonly #losses: number[] = [];
+  readonly #losses = new ThreadLosses();
   #watchdog: Worker | null = null;
   #unwatch: (() => void) | null = null;
   #unguard: (() => void) | null = null;
@@ -126,7 +88,7 @@ export class ActorSystem {
       ports: {
         ...world.openPorts(settings, this.gate, this.log),
         feeds: () => desk.port() as AnyPort,
-        peers: () => this.#peersPort(),
+        peers: () => this.#peerLinks.port() as AnyPort,
         ...options.mainPorts,
       },
       feeds: this.#feeds,
@@ -141,10 +103,7 @@ export class ActorSystem {
 
   /** Starts threads and tree. A wrong plan is an error that names every fault, before anything starts. */
   static async start(options: ActorSystemOptions): Promise<ActorSystem> {
-    const faults = [
-      ...checkPlan(options.plan, Object.keys(options.world.roles)),
-      ...checkRoom(options.plan, options.workThreadCount),
-    ];
+    const faults = faultsOf(options);
     if (faults.length > 0) throw new Error(`the house plan is wrong:\n${faults.join('\n')}`);
     mkdirSync(options.settings.dataDirectory, { recursive: true });
     const system = new ActorSystem(options);
@@ -160,21 +119,24 @@ export class ActorSystem {
   }
 
   async #boot(): Promise<void> {
-    this.#peers = (await this.#options.openPeers?.(this.#peerLinks.events)) ?? null;
-    if (this.#peers !== null) this.#peerLinks.use(this.#peers);
-    this.#unguard = guardExit(
-      this.gate,
-      threadsOf(this.#options.plan).length + this.workThreads.length,
-    );
+    const { plan, openPeers } = this.#options;
+    const peers = await openPeers?.(this.#peerLinks.events);
+    if (peers !== undefined) this.#peerLinks.use(peers);
+    const otherCount = threadsOf(plan).length + this.workThreads.length;
+    this.#unguard = guardExit(this.gate, otherCount);
     await this.#threads.start();
-    this.#watchdog = this.#startWatchdog();
+    const gates = this.#gatePaths.map((_, gate) => gate);
+    const watched = { gates, threadCount: 1 + otherCount };
+    this.#watchdog = startWatchdog(this.gate, watched, (reason) =>
+      this.log('warn', 'fence', { reason, team: plan.id }),
+    );
     this.#unwatch = watchThread(this.gate, () => void this.#obeyFence());
     await new Promise<void>((resolve) => this.tree.boot(resolve));
   }
 
   /** `HOST:PORT` where other nodes reach this one; empty when it has no links. */
   get peerAddress(): string {
-    return this.#peers?.address ?? '';
+    return this.#peerLinks.address;
   }
 
   /** Sends a message of the embedder to a cell of main, under epoch 0. */
@@ -224,7 +186,7 @@ export class ActorSystem {
     await this.#threads.close();
     this.#unguard?.();
     await this.#host.close();
-    await this.#peers?.close();
+    await this.#peerLinks.close();
     this.#unwatch?.();
     await this.#watchdog?.terminate();
   }
@@ -292,19 +254,6 @@ export class ActorSystem {
     return true;
   }
 
-  /** Port `peers` (src/ports/peers.ts): who the other captures are. */
-  #peersPort(): AnyPort {
-    const call = (request: PeersRequest): Outcome<{ readonly kind: 'MembersSet' }> => {
-      // Without links there is nobody to link to.
-      this.#peers?.setMembers(request.members);
-      return ok({ kind: 'MembersSet' });
-    };
-    return {
-      call: (request) => Promise.resolve(call(request as PeersRequest)),
-      close: () => Promise.resolve(),
-    };
-  }
-
   /** A thread that is down, or starts only now, has the changefeeds from its start on. */
   #openDesk(): FeedDesk {
     return new FeedDesk({
@@ -339,23 +288,6 @@ export class ActorSystem {
     });
   }
 
-  #startWatchdog(): Worker {
-    const { plan } = this.#options;
-    const workerData: WatchdogStart = {
-      gate: this.gate.memory,
-      gates: this.#gatePaths.map((_, gate) => gate),
-      threadCount: 1 + threadsOf(plan).length + this.workThreads.length,
-    };
-    const worker = new Worker(new URL('./watchdog.ts', import.meta.url), {
-      workerData,
-      name: 'watchdog',
-      resourceLimits: { maxYoungGenerationSizeMb: 1 },
-    });
-    worker.on('message', (reason: string) => this.log('warn', 'fence', { reason, team: plan.id }));
-    worker.unref();
-    return worker;
-  }
-
   /** What main does at each fence: its own cells first, then the tree, then proof of the other threads. */
   async #obeyFence(): Promise<FenceProof> {
     const startedMs = performance.now();
@@ -383,10 +315,8 @@ export class ActorSystem {
     if (this.#isClosing && this.#stopped === null) return;
     this.log(isAsked ? 'warn' : 'error', 'thread-lost', { thread, why });
     const nowMs = this.#host.now();
-    if (!isAsked) this.#losses.push(nowMs);
-    const recent = this.#losses.filter((at) => nowMs - at < lossPeriodMs);
-    this.#losses.splice(0, Infinity, ...recent);
-    if (recent.length > lossCountMax) {
+    if (!isAsked) this.#losses.add(nowMs);
+    if (this.#losses.areTooMany(nowMs)) {
       this.tree.giveUp({
         supervisor: 'threads',
         context: 'intensity exceeded',

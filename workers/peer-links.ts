@@ -3,6 +3,7 @@
  * and tick; what comes in is handed to the local thread it names. Lives on the thread that holds the port. At most once:
  * whatever a full queue or a broken link loses is counted here and sent again by its protocol's resend owner.
  */
+import { ok } from '#src/base/failure.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import type { Log } from '#src/ports/log.ts';
 import {
@@ -11,7 +12,9 @@ import {
   type PeerEvents,
   type Peers,
   type PeerSend,
+  type PeersRequest,
 } from '#src/ports/peers.ts';
+import type { Port } from '#src/ports/port.ts';
 import { decodeFrame, encodeEnvelope, joinEnvelopes } from './peer-frame.ts';
 
 /** What the links need of their capture. */
@@ -58,9 +61,25 @@ export class PeerLinks {
     this.#peers = peers;
   }
 
-  /** True when `envelope` is for another capture. */
-  isForeign({ to }: Envelope): boolean {
-    return to.node !== undefined && to.node !== this.#parts.self;
+  /** `HOST:PORT` where other captures reach this one; empty while it has no links. */
+  get address(): string {
+    return this.#peers?.address ?? '';
+  }
+
+  /** What an actor may ask (src/ports/peers.ts): it says who the other captures are. Without links that changes nothing. */
+  port(): Port<PeersRequest, { readonly kind: 'MembersSet' }> {
+    return {
+      call: ({ members }) => {
+        this.#peers?.setMembers(members);
+        return Promise.resolve(ok({ kind: 'MembersSet' }));
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+
+  /** Ends all links. */
+  async close(): Promise<void> {
+    await this.#peers?.close();
   }
 
   /** Takes an envelope for another capture; it leaves with the others of this tick. One for our own id stays here. */

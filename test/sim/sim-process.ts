@@ -22,9 +22,9 @@ import type {
 } from '#src/protocol/coordinator.ts';
 import { places } from '#src/protocol/nodes.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
-import { lossCountMax, lossPeriodMs } from '#workers/actor-system.ts';
 import { perform, type ThreadCommand } from '#workers/control.ts';
 import { confirmWithinMs } from '#workers/fence-proof.ts';
+import { ThreadLosses } from '#workers/thread-losses.ts';
 import type { Dice } from './dice.ts';
 import { observed, type StepWatch } from './observe.ts';
 import { overTheWire, SimLink } from './sim-link.ts';
@@ -93,7 +93,7 @@ export class SimProcess {
   readonly #generations = new Int32Array(gatePaths.length);
   /** Cells of fenced lives, as path and incarnation: none of them may receive anything. */
   readonly #fencedCells = new Set<string>();
-  readonly #losses: number[] = [];
+  readonly #losses = new ThreadLosses();
   /** Teams of fences that are not proven yet. */
   readonly #unproven: string[] = [];
   #threadLives = 0;
@@ -363,8 +363,8 @@ export class SimProcess {
   /** After too many losses the process gives up; else the thread starts anew, and its cells by the ordinary rules. */
   #threadLost(name: string): void {
     const { world } = this.#parts;
-    this.#losses.push(world.now);
-    if (this.#losses.filter((at) => world.now - at < lossPeriodMs).length > lossCountMax) {
+    this.#losses.add(world.now);
+    if (this.#losses.areTooMany(world.now)) {
       const context = 'intensity exceeded';
       const reason = 'killed by the simulation';
       this.#tree.giveUp({ supervisor: 'threads', context, reason, offender: name });

@@ -83,8 +83,12 @@ test(
   { timeout: 30_000 },
   async (t) => {
     const [a, b] = await openPair(t);
-    assert.equal(a.links.isForeign({ to: { node: 'b' } } as Envelope), true);
-    assert.equal(a.links.isForeign({ to: { node: 'a' } } as Envelope), false);
+    a.post('a', 7, { kind: 'K' });
+    assert.deepEqual(
+      a.arrived.splice(0).map(({ to, seq }) => [to.node, seq]),
+      [[undefined, 7]],
+      'one for our own id stays here',
+    );
     a.post(
       'b',
       1,

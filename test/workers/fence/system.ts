@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bareSettings } from '#test/fixtures/bare-settings.ts';
-import { ActorSystem, type ActorSystemOptions } from '#workers/actor-system.ts';
+import { ActorSystem } from '#workers/actor-system.ts';
+import type { ActorSystemOptions } from '#workers/system-options.ts';
 import type { FenceProof } from '#workers/fence-proof.ts';
 import { makeNotes, note, plan, world, worldUrl, type CellProps } from './world.ts';
 
