@@ -107,6 +107,8 @@ export interface WaitingAsk {
 /** The state; mutated in place. */
 export interface CoordinatorState {
   readonly props: CoordinatorProps;
+  /** Monotonic time of the message being taken. */
+  nowMs: number;
   phase: 'loading' | 'gathering' | 'running';
   nodes: readonly string[];
   /** All nodes in view, lingering ones too: for people. */
@@ -143,6 +145,7 @@ const askCountOfTerm = 2 ** 20;
 export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
   return {
     props,
+    nowMs: env.now(),
     phase: 'loading',
     nodes: props.nodes,
     members: props.members,

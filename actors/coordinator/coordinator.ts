@@ -46,6 +46,7 @@ const tick: Effect = {
 };
 
 function receive(state: S, message: CoordinatorInbox, env: Env): Step<S> {
+  state.nowMs = env.now();
   return [state, effectsOf(state, message, env)];
 }
 

@@ -3,6 +3,7 @@
  * the record being the one it was made from. Who loses to a concurrent change reads again and applies the same change to
  * what is there now (F3). State, failure and epoch go in one write (F9). One write of a changefeed at a time.
  */
+import { must } from '#src/base/assert.ts';
 import { failed, failure as failureOf, ok, type Failure, type Outcome } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import {
@@ -71,11 +72,15 @@ export interface FeedWrite {
   readonly after: AfterWrite;
   readonly asker: Asker | null;
   readonly attempt: number;
+  /** Monotonic time of the first try; null before it. */
+  readonly triedAtMs: number | null;
 }
 
 /** How often a write is tried, and how long it waits between tries. */
 const attemptCountMax = 10;
 const attemptEveryMs = 25;
+/** No try begins later than this after the first; a store that hangs says so within 3 s: ten in all (spec/02 §2f). */
+const attemptMsMax = 7_000;
 
 /** What becomes of a changefeed that should get an epoch above the last one (spec/02 2b). */
 const usedUp = {
@@ -116,7 +121,7 @@ export function write(
 ): readonly Effect[] {
   const queue = state.writes.get(feed.id) ?? [];
   state.writes.set(feed.id, queue);
-  queue.push({ change, after, asker, attempt: 0 });
+  queue.push({ change, after, asker, attempt: 0, triedAtMs: null });
   return queue.length === 1 ? sendWrite(state, feed.id) : [];
 }
 
@@ -128,8 +133,10 @@ export function isWriting(state: S, id: string): boolean {
 /** Sends the first write of the queue. */
 export function sendWrite(state: S, id: string): readonly Effect[] {
   const feed = state.feeds.get(id);
-  const first = state.writes.get(id)?.[0];
-  if (feed === undefined || first === undefined) return [];
+  const queue = state.writes.get(id);
+  const first = queue?.[0];
+  if (feed === undefined || queue === undefined || first === undefined) return [];
+  queue[0] = { ...first, triedAtMs: first.triedAtMs ?? state.nowMs };
   return [callStore(transactionOf(state, feed, first.change), `write ${id}`)];
 }
 
@@ -171,7 +178,7 @@ export function takeWriteAnswer(
   const queue = state.writes.get(feed.id);
   const first = queue?.[0];
   if (queue === undefined || first === undefined) return null;
-  if (!outcome.ok) return tryAgain(queue, first, outcome.failure);
+  if (!outcome.ok) return tryAgain(state, queue, first, outcome.failure);
   const reply = outcome.value;
   if (reply.kind !== 'Transacted') return null;
   const [owner, entry, epochEntry] = reply.entries;
@@ -182,11 +189,12 @@ export function takeWriteAnswer(
     return committed(queue, first);
   }
   if (owner?.createRevision !== state.props.ownership.revision) return { is: 'deposed' };
-  return entry === undefined ? null : lost(feed, queue, first, entry);
+  return entry === undefined ? null : lost(state, feed, queue, entry);
 }
 
 /** Another change came first, or an earlier attempt of this one whose answer was lost: what is stored counts (F3). */
-function lost(feed: Feed, queue: FeedWrite[], first: FeedWrite, entry: KeyValue): WriteResult {
+function lost(state: S, feed: Feed, queue: FeedWrite[], entry: KeyValue): WriteResult {
+  const first = must(queue[0], 'the write under way');
   const { change, attempt } = first;
   const mine = feed.record;
   if (entry.value === null) {
@@ -201,7 +209,7 @@ function lost(feed: Feed, queue: FeedWrite[], first: FeedWrite, entry: KeyValue)
   const often = failureOf('COORDINATION_FAILED', 'the record changed too often', {
     retry: 'Again',
   });
-  return tryAgain(queue, first, often);
+  return tryAgain(state, queue, first, often);
 }
 
 /**
@@ -217,9 +225,15 @@ export function takeEntry(feed: Feed, entry: KeyValue): boolean {
   return true;
 }
 
-function tryAgain(queue: FeedWrite[], first: FeedWrite, failure: Failure): WriteResult {
+function tryAgain(
+  { nowMs }: S,
+  queue: FeedWrite[],
+  first: FeedWrite,
+  failure: Failure,
+): WriteResult {
   const attempt = first.attempt + 1;
-  if (attempt < attemptCountMax) {
+  const triedForMs = nowMs - (first.triedAtMs ?? nowMs);
+  if (attempt < attemptCountMax && triedForMs < attemptMsMax) {
     queue[0] = { ...first, attempt };
     return { is: 'again' };
   }

@@ -4,7 +4,14 @@ import { test } from 'node:test';
 import { changefeedInfoKey, changefeedStatusKey } from '#src/model/coordination-key.ts';
 import { encodeRecord } from '#src/protocol/changefeed-record.ts';
 import { configOf } from '../feed-config.ts';
-import { lastWord, positionAt, recordOf, reportOf, trouble } from './coordinator-words.ts';
+import {
+  lastWord,
+  positionAt,
+  recordOf,
+  reportOf,
+  trouble,
+  uncertain,
+} from './coordinator-words.ts';
 import { ToldCoordinator } from './told-coordinator.ts';
 
 /** The coordinator's own node runs `f`. */
@@ -86,6 +93,29 @@ test('F4: while an epoch is being stored no second attempt begins, and reports a
   assert.equal(second?.ok === false && second.failure.code, 'CHANGEFEED_STATE');
   one.reports('a', [reportOf('f', 3, { status: { checkpoint: positionAt(9) } })]);
   assert.equal(one.view('f').status.checkpoint?.ts, 9);
+});
+
+test('F4: a stop that is asked for while the store hangs is next, within ten seconds; no Move comes in between', () => {
+  const one = withFeed();
+  one.isHeld = true;
+  one.ask({ kind: 'MoveChangefeed', id: 'f', node: 'b' });
+  one.ask({ kind: 'PauseChangefeed', id: 'f' });
+  const bump = JSON.stringify(one.calls[0]?.request);
+  while (JSON.stringify(one.calls[0]?.request) === bump) {
+    // Each try hangs as long as the port lets it.
+    one.passes(3_000);
+    one.answerOne(uncertain);
+    one.passes(25);
+    one.reports('a', [reportOf('f', 3, { status: { checkpoint: positionAt(one.nowMs) } })]);
+    assert.equal(one.view('f').status.checkpoint?.ts, one.nowMs);
+    while (String(one.calls[0]?.tag).startsWith('status')) one.answerOne();
+  }
+  assert.ok(one.nowMs <= 10_000, String(one.nowMs));
+  one.releases();
+  assert.equal(one.record('f')?.state, 'stopped');
+  assert.equal(one.record('f')?.epoch, 3);
+  one.passes(600);
+  assert.deepEqual([...new Set(one.sends())], ['a Remove f 3 cascade']);
 });
 
 test('F5, 2e.4: a stop during the bump of a move ends the origin, under its own epoch', () => {
