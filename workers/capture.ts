@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { plan, planAlone } from '#actors/plan.ts';
-import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
+import { failed, failure, ok, type Failure, type Outcome } from '#src/base/failure.ts';
 import type { CellOverview } from '#src/kernel/shell.ts';
 import type { TreeOver } from '#src/kernel/tree-io.ts';
 import type { CoordinationPort } from '#src/ports/coordination.ts';
@@ -65,7 +65,7 @@ export class Capture {
     const { settings, workThreadCount, coordination, onOver, onFence } = options;
     const { cluster } = settings;
     const asks = new Asks();
-    const leader: Leader = { captureId: null };
+    const leader: Leader = { captureId: null, trouble: null };
     const system = await ActorSystem.start({
       plan: cluster === undefined ? planAlone : plan,
       ...(cluster === undefined
@@ -102,6 +102,11 @@ export class Capture {
   /** Capture id of the coordinator's node; null while nobody is known to lead. */
   get leader(): string | null {
     return this.#leader.captureId;
+  }
+
+  /** Why coordinators of this node break; null while they do not. */
+  get leaderTrouble(): Failure | null {
+    return this.#leader.trouble;
   }
 
   get workThreads(): readonly string[] {
@@ -207,6 +212,7 @@ class Asks {
 /** Who leads, as the elector of this node knows. */
 interface Leader {
   captureId: string | null;
+  trouble: Failure | null;
 }
 
 /** A life of a subtree ends, its store does not. */
@@ -220,7 +226,8 @@ function reportPort(onStatus: CaptureOptions['onStatus'], asks: Asks, leader: Le
       const report = request as ReportRequest<ChangefeedStatus, Answered>;
       if (report.kind === 'Status') onStatus(report.status);
       else if (report.kind === 'Answer') asks.answered(report.answer);
-      else leader.captureId = report.leader;
+      else if (report.kind === 'Leader') leader.captureId = report.leader;
+      else leader.trouble = report.failure;
       return await Promise.resolve(ok({ kind: 'Reported' }));
     },
     close: () => Promise.resolve(),

@@ -94,10 +94,10 @@ export class ClusterNode implements AskedNode {
     void this.#live();
   }
 
-  /** Why the node cannot be asked now; null when it is a member of its cluster. */
+  /** Why the node cannot be asked now; null when it is a member of its cluster, and well. */
   trouble(): Failure | null {
     if (this.#isStopping) return failure('INTERNAL_STOPPED', 'the server is stopping');
-    if (this.#capture?.hasClaim === true) return null;
+    if (this.#capture?.hasClaim === true) return this.#capture.leaderTrouble;
     const message = this.#isStarted
       ? 'this node has lost its session, or has none yet'
       : 'the server is starting';

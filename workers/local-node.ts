@@ -83,7 +83,8 @@ export class LocalNode implements AskedNode {
   }
 
   trouble(): Failure | null {
-    return this.#isClosing ? failure('INTERNAL_STOPPED', 'the server is stopping') : null;
+    if (this.#isClosing) return failure('INTERNAL_STOPPED', 'the server is stopping');
+    return this.#capture.leaderTrouble;
   }
 
   ask(request: CoordinatorRequest): Promise<Outcome<CoordinatorReply>> {

@@ -6,6 +6,7 @@
  *                                    └── owned by another: asked again every 500 ms
  *
  * The coordinator is stopped when the session is lost, or when the key turns out to be another's: it looks while it leads.
+ * A node whose coordinators break again and again only looks whose the key is, and campaigns once a minute (term-health.ts).
  */
 import { unreachable } from '#src/base/assert.ts';
 import { failed, failure as failureOf, type Outcome } from '#src/base/failure.ts';
@@ -15,13 +16,20 @@ import type { Signal } from '#src/kernel/message.ts';
 import { idOf, parentOf, type Ref } from '#src/kernel/ref.ts';
 import { coordinatorKey } from '#src/model/coordination-key.ts';
 import type { CoordinationAnswer, CoordinationRequest } from '#src/ports/coordination.ts';
-import { campaign, ownershipAfter, resign, type Ownership } from '#src/ports/ownership.ts';
+import {
+  campaign,
+  ownershipAfter,
+  ownershipIn,
+  resign,
+  type Ownership,
+} from '#src/ports/ownership.ts';
 import type { ReportRequest } from '#src/ports/report.ts';
 import { patienceMsOf, type Answered, type Ask } from '#src/protocol/coordinator.ts';
 import type { ElectorMessage } from '#src/protocol/elector.ts';
 import type { NodesChanged } from '#src/protocol/membership.ts';
 import { mainRef, places } from '#src/protocol/nodes.ts';
 import type { CoordinatorProps } from './coordinator-state.ts';
+import { freshTerms, isResting, termEnded, termLasted, type TermHealth } from './term-health.ts';
 
 /** What an elector is started with. */
 export interface ElectorProps {
@@ -34,12 +42,15 @@ export interface ElectorProps {
   readonly feedCountMax: number;
 }
 
+/** What is asked of the store: a campaign, whose key it is without one, or that the key is given up. */
+type CallTag = 'campaign' | 'look' | 'resign';
+
 /** Everything an elector receives. */
 export type ElectorInbox =
   | ElectorMessage
   | {
       readonly kind: 'CoordinationAnswered';
-      readonly tag: 'campaign' | 'resign';
+      readonly tag: CallTag;
       readonly outcome: Outcome<CoordinationAnswer>;
     }
   | { readonly kind: 'ReportAnswered' }
@@ -56,6 +67,9 @@ export interface ElectorState {
   /** What the coordinator that is being started, or runs, was given; null while there is none. */
   readonly led: Ownership | null;
   readonly asks: ReadonlyMap<number, Ask>;
+  readonly terms: TermHealth;
+  /** Since when the present term is known here. */
+  readonly termAtMs: number;
 }
 
 type S = ElectorState;
@@ -67,7 +81,7 @@ const yieldMs = 2 * campaignEveryMs;
 const lookEveryMs = 5_000;
 const askCountMax = 1_000;
 
-function init(props: ElectorProps): Step<S> {
+function init(props: ElectorProps, env: Env): Step<S> {
   const view: NodesChanged = {
     kind: 'NodesChanged',
     self: props.self,
@@ -83,31 +97,43 @@ function init(props: ElectorProps): Step<S> {
     coordinator: null,
     led: null,
     asks: new Map(),
+    terms: freshTerms,
+    termAtMs: env.now(),
   };
   return [state, []];
 }
 
 function receive(state: S, message: ElectorInbox, env: Env): Step<S> {
-  return withNews(state, received(state, message, env));
+  return withNews(state, received(state, message, env), env);
 }
 
-function signal(state: S, signal: Signal): Step<S> {
-  return withNews(state, signalled(state, signal));
+function signal(state: S, signal: Signal, env: Env): Step<S> {
+  return withNews(state, signalled(state, signal, env), env);
 }
 
-/** Whoever leads now, the process is told. */
-function withNews(before: S, [state, effects]: Step<S>): Step<S> {
+/** Whoever leads now, and whether coordinators of this node break, the process is told. */
+function withNews(before: S, [after, effects]: Step<S>, env: Env): Step<S> {
+  const isSameTerm = after.ownership?.revision === before.ownership?.revision;
+  const state: S = isSameTerm ? after : { ...after, termAtMs: env.now() };
+  const news: Effect[] = [];
   const leader = state.ownership?.owner ?? null;
-  if (leader === (before.ownership?.owner ?? null)) return [state, effects];
-  const request: ReportRequest<never> = { kind: 'Leader', leader };
-  const news: Effect = { kind: 'CallPort', port: 'report', request, answer: 'ReportAnswered' };
-  return [state, [news, ...effects]];
+  if (leader !== (before.ownership?.owner ?? null))
+    news.push(tellProcess({ kind: 'Leader', leader }));
+  const { trouble: failure } = state.terms;
+  if (failure !== before.terms.trouble) {
+    news.push(tellProcess({ kind: 'LeaderTrouble', failure }));
+    if (failure !== null) {
+      const detail = { message: failure.message };
+      news.push({ kind: 'Log', level: 'error', event: 'coordinator-failing', detail });
+    }
+  }
+  return [state, [...news, ...effects]];
 }
 
 function received(state: S, message: ElectorInbox, env: Env): Step<S> {
   switch (message.kind) {
     case 'NodesChanged':
-      return message.isComplete ? viewChanged(state, message) : [state, []];
+      return message.isComplete ? viewChanged(state, message, env) : [state, []];
     case 'Ask':
       return asked(state, message);
     case 'Answered':
@@ -121,7 +147,7 @@ function received(state: S, message: ElectorInbox, env: Env): Step<S> {
         ),
       });
     case 'CampaignDue':
-      return campaigning(state);
+      return campaigning(state, env);
     case 'CoordinationAnswered':
       return coordinationAnswered(state, message.tag, message.outcome, env);
     case 'ReportAnswered':
@@ -131,7 +157,7 @@ function received(state: S, message: ElectorInbox, env: Env): Step<S> {
   }
 }
 
-function signalled(state: S, signal: Signal): Step<S> {
+function signalled(state: S, signal: Signal, env: Env): Step<S> {
   switch (signal.kind) {
     case 'StopAsked': {
       const { led } = state;
@@ -142,7 +168,7 @@ function signalled(state: S, signal: Signal): Step<S> {
       return started(state, signal.ref);
     case 'ChildRefused':
     case 'Terminated':
-      return stepDown(state);
+      return stepDown({ ...state, terms: termEnded(state.terms, signal.exit, env.now()) });
   }
 }
 
@@ -159,7 +185,7 @@ function isOurs({ led, ownership, view }: S): boolean {
   return led !== null && led.revision === ownership?.revision && led.lease === view.lease;
 }
 
-function viewChanged(state: S, view: NodesChanged): Step<S> {
+function viewChanged(state: S, view: NodesChanged, env: Env): Step<S> {
   const next: S = { ...state, view };
   const tell: readonly Effect[] =
     state.coordinator === null ? [] : [{ kind: 'Send', to: state.coordinator, message: view }];
@@ -170,7 +196,7 @@ function viewChanged(state: S, view: NodesChanged): Step<S> {
   }
   const isNew = view.lease !== state.view.lease;
   if (view.lease === null || !(isNew || isDeserted(state, view))) return [next, tell];
-  const [campaigned, effects] = campaigning(next);
+  const [campaigned, effects] = campaigning(next, env);
   return [campaigned, [...tell, ...effects]];
 }
 
@@ -181,26 +207,46 @@ function isDeserted({ ownership, view: before, led }: S, { nodes }: NodesChanged
   return before.nodes.includes(owner) && !nodes.includes(owner);
 }
 
-function campaigning(state: S): Step<S> {
-  const { view, props } = state;
+function campaigning(state: S, env: Env): Step<S> {
+  const { view, props, terms } = state;
   if (view.lease === null) return [state, []];
   const key = coordinatorKey(props.clusterId);
+  if (state.led === null && isResting(terms, env.now()))
+    return [state, [call({ kind: 'Get', key }, 'look')]];
   return [state, [call(campaign(key, view.self, view.lease), 'campaign')]];
 }
 
 function coordinationAnswered(
   state: S,
-  tag: 'campaign' | 'resign',
+  tag: CallTag,
   outcome: Outcome<CoordinationAnswer>,
   env: Env,
 ): Step<S> {
-  if (tag !== 'campaign') return [state, []];
-  if (!outcome.ok || outcome.value.kind !== 'Transacted')
+  if (tag === 'resign') return [state, []];
+  const answer = outcome.ok ? outcome.value : null;
+  if (answer?.kind !== 'Transacted' && answer?.kind !== 'Got')
     return [state, [...askAgain(state), campaignAfter(campaignEveryMs)]];
-  const ownership = ownershipAfter(outcome.value);
+  const ownership = answer.kind === 'Got' ? ownershipIn(answer.entry) : ownershipAfter(answer);
+  return keySeen(lasting(state, ownership, env), ownership, answer, env);
+}
+
+/** The term that was known already goes on: a trouble of long ago is over. */
+function lasting(state: S, ownership: Ownership | null, env: Env): S {
+  const isSame = ownership !== null && ownership.revision === state.ownership?.revision;
+  if (!isSame) return state;
+  return { ...state, terms: termLasted(state.terms, state.termAtMs, env.now()) };
+}
+
+function keySeen(
+  state: S,
+  ownership: Ownership | null,
+  answer: CoordinationAnswer,
+  env: Env,
+): Step<S> {
   if (state.led !== null) return looked(state, ownership);
   // Ours, but not by this campaign: somebody has led under it before, and no two coordinators share a term.
-  const isFormer = !outcome.value.succeeded && isHeldBy(state, ownership);
+  const hasWon = answer.kind === 'Transacted' && answer.succeeded;
+  const isFormer = !hasWon && isHeldBy(state, ownership);
   if (isFormer && ownership !== null)
     return [state, [call(resign(ownership), 'resign'), campaignAfter(campaignEveryMs)]];
   return campaigned(state, ownership, env);
@@ -311,7 +357,10 @@ function answered(state: S, message: Answered): Step<S> {
 }
 
 function report(answer: Answered): Effect {
-  const request: ReportRequest<never, Answered> = { kind: 'Answer', answer };
+  return tellProcess({ kind: 'Answer', answer });
+}
+
+function tellProcess(request: ReportRequest<never, Answered>): Effect {
   return { kind: 'CallPort', port: 'report', request, answer: 'ReportAnswered' };
 }
 
@@ -325,7 +374,7 @@ function stopCell(target: Ref): Effect {
   return { kind: 'Stop', target, exit: { kind: 'shutdown' } };
 }
 
-function call(request: CoordinationRequest, tag: string): Effect {
+function call(request: CoordinationRequest, tag: CallTag): Effect {
   return { kind: 'CallPort', port: 'coordination', request, answer: 'CoordinationAnswered', tag };
 }
 
@@ -337,6 +386,7 @@ export const elector: Behaviour<ElectorState, ElectorInbox, ElectorProps> = {
   overview: (state) => ({
     leader: state.ownership?.owner ?? null,
     isLeading: state.led !== null,
+    trouble: state.terms.trouble?.code ?? null,
     asks: state.asks.size,
   }),
 };

@@ -105,6 +105,8 @@ export const failureCatalogue = {
     'The session of this node ended: it was not renewed in time, or somebody revoked it. The node stops writing.',
   COORDINATION_TOO_LARGE:
     'A call to the coordination store is beyond its bounds. The message says which.',
+  COORDINATOR_FAILING:
+    'Coordinators of this node break by a fault of Sluice again and again. The message and the log have the fault: please report it. The node tries once a minute; what runs goes on.',
   COORDINATOR_ABSENT:
     'No coordinator answered: none is elected at the moment, or it cannot be reached. Ask again.',
 

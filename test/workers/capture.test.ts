@@ -5,7 +5,10 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
+import { openEmbeddedCoordination } from '#src/adapters/embedded-coordination/embedded-coordination.ts';
 import { must } from '#src/base/assert.ts';
+import { ok } from '#src/base/failure.ts';
+import type { CoordinationPort } from '#src/ports/coordination.ts';
 import type { ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import type { TreeOver } from '#src/kernel/tree-io.ts';
 import { Capture } from '#workers/capture.ts';
@@ -137,4 +140,33 @@ test('threads that die again and again end the capture once, and it still closes
   assert.partialDeepStrictEqual(overs[0], { kind: 'gave-up', ...facts });
   await capture.stop();
   assert.equal(overs.length, 1);
+});
+
+test('coordinators that break again and again are told of, by the fault they break by', async (t) => {
+  const dataDirectory = mkdtempSync(join(tmpdir(), 'sluice-test-'));
+  const store = openEmbeddedCoordination({ directory: null });
+  // A store that lists no entries at all is against its port: whoever reads the list breaks.
+  const broken: CoordinationPort = {
+    call: async (request) =>
+      request.kind === 'List' && request.prefix.includes('changefeed')
+        ? ok({ kind: 'Listed', revision: 1 } as never)
+        : await store.call(request),
+    close: () => store.close(),
+  };
+  const capture = await Capture.start({
+    settings: { ...base, dataDirectory, captureId: Capture.newId() },
+    workThreadCount: 1,
+    coordination: broken,
+    onStatus: () => {},
+    onOver: () => {},
+  });
+  t.after(async () => {
+    await capture.stop();
+    await store.close();
+    rmSync(dataDirectory, { recursive: true, force: true });
+  });
+  for (let i = 0; i < 600 && capture.leaderTrouble === null; i++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.equal(capture.leaderTrouble?.code, 'COORDINATOR_FAILING');
+  assert.match(capture.leaderTrouble.message, /the last by fault: /);
 });

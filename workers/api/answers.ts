@@ -5,7 +5,7 @@ import type { ChangefeedView } from './control-plane.ts';
 
 /** Whether a node can be asked; `joining`: it has no session, or knows of no coordinator. */
 export function livenessOf(trouble: Failure | null): string {
-  if (trouble === null) return 'alive';
+  if (trouble === null || trouble.code === 'COORDINATOR_FAILING') return 'alive';
   return trouble.code === 'INTERNAL_STOPPED' ? 'stopping' : 'joining';
 }
 

@@ -18,6 +18,7 @@ const statuses: Readonly<Partial<Record<FailureCode, number>>> = {
   INTERNAL_FAULT: 500,
   INTERNAL_STOPPED: 503,
   COORDINATOR_ABSENT: 503,
+  COORDINATOR_FAILING: 503,
 };
 
 /**

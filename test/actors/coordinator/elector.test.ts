@@ -5,6 +5,7 @@ import { elector, type ElectorInbox, type ElectorState } from '#actors/coordinat
 import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
 import type { Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import type { Exit } from '#src/kernel/exit.ts';
 import type { Signal } from '#src/kernel/message.ts';
 import { coordinatorKey } from '#src/model/coordination-key.ts';
 import type { CoordinationAnswer } from '#src/ports/coordination.ts';
@@ -32,8 +33,12 @@ class Told {
   state: ElectorState;
   /** Who was told to lead, one after another. */
   readonly leaders: (string | null)[] = [];
+  /** Codes of what was told of this node's coordinators. */
+  readonly troubles: (string | null)[] = [];
+  readonly logged: string[] = [];
   /** Milliseconds until the next campaign, as said last. */
   pauseMs = 0;
+  nowMs = 0;
 
   constructor() {
     [this.state] = elector.init(
@@ -52,7 +57,7 @@ class Told {
   }
 
   tell(message: ElectorInbox): string[] {
-    return this.#took(elector.receive(this.state, message, envOf()));
+    return this.#took(elector.receive(this.state, message, envOf('x', this.nowMs)));
   }
 
   sees(lease: string | null, isComplete = true, nodes = ['a', 'b']): string[] {
@@ -76,13 +81,35 @@ class Told {
     });
   }
 
-  ended(): string[] {
+  ended(exit: Exit = { kind: 'normal' }): string[] {
     const ref = refOf(places.coordinator);
-    return this.signal({ kind: 'Terminated', ref, exit: { kind: 'normal' } });
+    return this.signal({ kind: 'Terminated', ref, exit });
+  }
+
+  /** What is asked of the store when the next campaign is due. */
+  next(): string[] {
+    this.nowMs += this.pauseMs;
+    return this.tell({ kind: 'CampaignDue' });
+  }
+
+  /** Leads for a term that breaks after `ms`. */
+  breaks(revision: number, ms: number): void {
+    assert.deepEqual(this.next(), ['campaign']);
+    this.campaigned(won(revision));
+    this.started();
+    this.nowMs += ms;
+    this.ended({ kind: 'fault', message: 'two maintainers', stack: '' });
+  }
+
+  /** The store's answer to a look. */
+  looked(owner: string | null, lease: string, revision: number): string[] {
+    const entry = { key, value: owner, revision, createRevision: revision, lease };
+    const outcome = ok({ kind: 'Got', entry } as const);
+    return this.tell({ kind: 'CoordinationAnswered', tag: 'look', outcome });
   }
 
   signal(signal: Signal): string[] {
-    return this.#took(elector.signal!(this.state, signal, envOf()));
+    return this.#took(elector.signal!(this.state, signal, envOf('x', this.nowMs)));
   }
 
   #took([state, effects]: Step<ElectorState>): string[] {
@@ -93,6 +120,8 @@ class Told {
         effect.kind === 'CallPort' ? effect.request : null
       ) as ReportRequest<never> | null;
       if (report?.kind === 'Leader') this.leaders.push(report.leader);
+      if (report?.kind === 'LeaderTrouble') this.troubles.push(report.failure?.code ?? null);
+      if (effect.kind === 'Log') this.logged.push(`${effect.level} ${effect.event}`);
     }
     return effects.flatMap((effect) => lineOf(effect));
   }
@@ -283,4 +312,63 @@ test('who has led lets the others campaign first, where there are others', () =>
     one.ended();
     assert.equal(one.pauseMs, pauseMs);
   }
+});
+
+test('coordinators that break again and again: it is told and logged, and this node leads once a minute', () => {
+  const one = new Told();
+  one.sees('l1');
+  for (let term = 1; term <= 3; term++) one.breaks(term, 100);
+  assert.deepEqual([one.troubles, one.logged], [[], []]);
+  one.breaks(4, 100);
+  assert.deepEqual(one.troubles, ['COORDINATOR_FAILING']);
+  assert.deepEqual(one.logged, ['error coordinator-failing']);
+  // It looks all the same: who asks here is taken to whoever leads.
+  one.asks(1);
+  const restUntilMs = one.nowMs + 60_000;
+  assert.deepEqual(one.next(), ['look']);
+  assert.deepEqual(one.looked('b', 'l9', 5), ['b Ask', 'later']);
+  assert.deepEqual(one.next(), ['look']);
+  // Its own key, which could not be given up.
+  assert.deepEqual(one.looked('a', 'l1', 4), ['resign', 'later']);
+  assert.deepEqual(one.looked(null, '', 0), ['later']);
+  while (one.nowMs + one.pauseMs < restUntilMs) assert.deepEqual(one.next(), ['look']);
+  // One that breaks again takes another minute at once.
+  one.breaks(6, 100);
+  assert.deepEqual(one.next(), ['look']);
+  assert.equal(one.troubles.at(-1), 'COORDINATOR_FAILING');
+});
+
+test('trouble with coordinators is over when a term, of whichever node, has lasted a minute', () => {
+  for (const owner of ['a', 'b']) {
+    const one = new Told();
+    one.sees('l1');
+    for (let term = 1; term <= 4; term++) one.breaks(term, 100);
+    if (owner === 'a') {
+      one.nowMs += 60_000;
+      assert.deepEqual(one.next(), ['campaign']);
+      one.campaigned(won(9));
+      one.started();
+    } else one.looked('b', 'l9', 9);
+    const see = (): string[] =>
+      owner === 'a' ? one.campaigned(owned('a', 'l1', 9)) : one.looked('b', 'l9', 9);
+    one.nowMs += 59_999;
+    see();
+    assert.deepEqual(one.troubles, ['COORDINATOR_FAILING']);
+    one.nowMs += 1;
+    see();
+    assert.deepEqual(one.troubles, ['COORDINATOR_FAILING', null]);
+  }
+});
+
+test('terms that end in order, or break now and then, are no trouble', () => {
+  const one = new Told();
+  one.sees('l1');
+  for (let term = 1; term <= 10; term++) one.breaks(term, 30_000);
+  for (let term = 11; term <= 20; term++) {
+    assert.deepEqual(one.next(), ['campaign']);
+    one.campaigned(won(term));
+    one.started();
+    one.ended({ kind: 'normal' });
+  }
+  assert.deepEqual(one.troubles, []);
 });

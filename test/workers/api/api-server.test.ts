@@ -349,6 +349,31 @@ test(
   },
 );
 
+test('a node whose coordinators break is alive, and says so', async (t) => {
+  const broken = failure('COORDINATOR_FAILING', 'by fault: x', { retry: 'Again' });
+  const plane = new NodeControlPlane({
+    clusterId: 'c',
+    isCluster: true,
+    node: {
+      captureId: 'node-2',
+      leader: 'node-1',
+      trouble: () => broken,
+      ask: () => Promise.resolve({ ok: false, failure: broken }),
+      inspect: () => Promise.resolve(null),
+    },
+    address: () => '',
+    seal: new UriSeal(UriSeal.newKey()),
+    log: () => undefined,
+  });
+  const api = await serve(plane, null);
+  t.after(() => api.close());
+  assert.deepEqual(await call(api, 'GET', '/api/v2/health'), {
+    status: 503,
+    body: { error_code: 'COORDINATOR_FAILING', error_msg: 'by fault: x' },
+  });
+  assert.equal((await call(api, 'GET', '/api/v2/status')).body['liveness'], 'alive');
+});
+
 test('who asks while nobody is coordinator is told so, and when to ask again', async (t) => {
   const absent = failure('COORDINATOR_ABSENT', 'no coordinator answered', { retry: 'Again' });
   const alone = new NodeControlPlane({
