@@ -4,12 +4,14 @@
  * whatever a full queue or a broken link loses is counted here and sent again by its protocol's resend owner.
  */
 import { ok } from '#src/base/failure.ts';
+import { isSeldom } from '#src/base/seldom.ts';
 import type { Envelope } from '#src/kernel/message.ts';
 import type { Log } from '#src/ports/log.ts';
 import {
   peerFrameBytesMax,
   type PeerClass,
   type PeerEvents,
+  type PeerLinkStatus,
   type Peers,
   type PeerSend,
   type PeersRequest,
@@ -31,6 +33,8 @@ export interface PeerLinksParts {
 const frameBytes = 2 ** 20;
 /** At most one log line a peer, class and reason in this time. */
 const logEveryMs = 5_000;
+/** Attempts in a row before a link that is not there is worth a line. */
+const silentLossCount = 4;
 
 interface Outbox {
   readonly to: string;
@@ -54,6 +58,7 @@ export class PeerLinks {
   /** What the port calls. */
   readonly events: PeerEvents = {
     frame: (from, peerClass, bytes) => this.#arrived(from, peerClass, bytes),
+    lost: (link) => this.#linkLost(link),
   };
 
   /** The port, once it listens. */
@@ -144,6 +149,18 @@ export class PeerLinks {
     }
     this.#parts.count(`peer-${peerClass}-received`, decoded.value.length);
     for (const envelope of decoded.value) this.#deliver(envelope);
+  }
+
+  /** A node that goes, goes within a few attempts: who is still a member then has a trouble that a person must know of. */
+  #linkLost({ captureId: peer, address, peerClass, failure, failureCount }: PeerLinkStatus): void {
+    if (failure === null || failureCount < silentLossCount || !isSeldom(failureCount)) return;
+    const { code, message, cause } = failure;
+    const detail = { peer, address, class: peerClass, code, message, inARow: failureCount };
+    this.#parts.log(
+      'warn',
+      'peer-unreachable',
+      cause === undefined ? detail : { ...detail, cause },
+    );
   }
 
   #deliver(envelope: Envelope): void {

@@ -53,6 +53,8 @@ export interface PeerLinkStatus {
 export interface PeerEvents {
   /** A frame of a member. The bytes are the receiver's. */
   readonly frame: (from: string, peerClass: PeerClass, bytes: Uint8Array) => void;
+  /** A link to a member was lost or refused, once more in a row; it is tried again. */
+  readonly lost?: (link: PeerLinkStatus) => void;
 }
 
 /** Counters of what others sent here. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test, type TestContext } from 'node:test';
 import { openGrpcPeers } from '#src/adapters/grpc-peers/grpc-peers.ts';
+import { failure } from '#src/base/failure.ts';
 import type { Envelope, Message } from '#src/kernel/message.ts';
 import type { Peers } from '#src/ports/peers.ts';
 import { classOf, PeerLinks } from '#workers/peer-links.ts';
@@ -156,6 +157,43 @@ test(
     assert.equal(b.counts.get('peer-frame-corrupt'), 1);
   },
 );
+
+test(
+  'a member that cannot be reached is logged with the reason, seldom',
+  { timeout: 30_000 },
+  () => {
+    const lines: (readonly [string, unknown])[] = [];
+    const links = new PeerLinks({
+      self: 'a',
+      deliver: () => true,
+      count: silent,
+      log: (_, event, detail) => lines.push([event, detail]),
+    });
+    const why = failure('PEER_UNREACHABLE', 'the peer at h:1 does not answer', {
+      cause: 'self-signed certificate',
+    });
+    const link = { ...blankLink, captureId: 'b', address: 'h:1', failure: why };
+    for (let failureCount = 1; failureCount <= 200; failureCount++)
+      links.events.lost!({ ...link, failureCount });
+    const { code, message, cause } = why;
+    const detail = { peer: 'b', address: 'h:1', class: 'control', code, message, cause };
+    assert.deepEqual(
+      lines,
+      [4, 8, 16, 32, 64, 128].map((inARow) => ['peer-unreachable', { ...detail, inARow }]),
+    );
+  },
+);
+
+const blankLink = {
+  peerClass: 'control',
+  phase: 'waiting',
+  queuedCount: 0,
+  queuedBytes: 0,
+  sentCount: 0,
+  sentBytes: 0,
+  lostCount: 0,
+  congestedCount: 0,
+} as const;
 
 test('the class follows the conversation, not the message', () => {
   const between = (to: string, from: string): string =>

@@ -64,6 +64,7 @@ export async function openGrpcPeers(options: GrpcPeersOptions, events: PeerEvent
     members,
     certificates,
     server,
+    lost: events.lost ?? (() => undefined),
     address: addressText({ host: listen.host, port: server.port }),
   });
 }
@@ -74,6 +75,7 @@ interface Parts {
   readonly members: MemberBook;
   readonly certificates: PeerCertificates | null;
   readonly server: PeerServer;
+  readonly lost: NonNullable<PeerEvents['lost']>;
   readonly address: string;
 }
 
@@ -127,7 +129,7 @@ class GrpcPeers implements Peers {
   };
 
   #open({ captureId, address }: PeerMember, peerClass: PeerClass): OutgoingLink {
-    const { options, timing, members, certificates } = this.#parts;
+    const { options, timing, members, certificates, lost } = this.#parts;
     return new OutgoingLink({
       clusterId: options.clusterId,
       self: options.captureId,
@@ -140,6 +142,7 @@ class GrpcPeers implements Peers {
         certificates?.channel(parseAddress(address, 'peer').host, (names) =>
           members.bind(captureId, names),
         ) ?? ChannelCredentials.createInsecure(),
+      lost,
     });
   }
 

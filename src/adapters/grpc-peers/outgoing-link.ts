@@ -30,6 +30,8 @@ export interface OutgoingLinkParts {
   readonly timing: PeerTiming;
   /** Called at every attempt: certificates may have been replaced. FailureError when they cannot be read. */
   readonly credentials: () => ChannelCredentials;
+  /** See {@link PeerEvents}. */
+  readonly lost: (link: PeerLinkStatus) => void;
 }
 
 /** Frames handed to the stream at once; the rest waits here, where it is counted. */
@@ -201,6 +203,9 @@ export class OutgoingLink {
     const doubled = backoffMsMin * 2 ** Math.min(this.#failureCount - 1, doublingMax);
     const afterMs = Math.min(backoffMsMax, doubled) * (0.5 + Math.random() / 2);
     this.#timer = setTimeout(() => this.#connect(), afterMs);
+    // Whoever hears of it may call us.
+    const { lost } = this.#parts;
+    queueMicrotask(() => lost(this.status()));
   }
 
   #drop(): void {

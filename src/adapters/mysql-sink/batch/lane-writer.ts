@@ -1,5 +1,6 @@
 import { ByteWriter } from '#src/base/byte-writer.ts';
 import { fail } from '#src/base/failure.ts';
+import { describeStatement } from '../statement-text.ts';
 import { rowCheck } from './row-check.ts';
 
 const encoder = new TextEncoder();
@@ -161,7 +162,7 @@ export class LaneWriter {
     if (bytes.byteLength > this.#packetBytesMax) {
       fail(
         'SINK_ROW_TOO_LARGE',
-        `a row needs ${bytes.byteLength} bytes of SQL, above ${this.#packetBytesMax}`,
+        `a row needs ${bytes.byteLength} bytes to ${describeStatement(bytes)}, and the downstream takes ${this.#packetBytesMax}: raise its max_allowed_packet`,
         {
           scope: 'Table',
           detail: { byteCount: bytes.byteLength, byteCountMax: this.#packetBytesMax },

@@ -154,10 +154,11 @@ test('a connection that goes silent is noticed and opened anew', async (t) => {
 });
 
 test('a peer that is not there is asked again with growing pauses, and found when it comes', async (t) => {
+  // Opened first: it must not be given the port that b leaves.
+  const a = await open(t, 'a');
   const b = await TestCapture.open('b');
   const { address } = b.peers;
   await b.peers.close();
-  const a = await open(t, 'a');
   a.peers.setMembers([{ captureId: 'b', address }]);
   await until('several attempts', () => (a.link('b')?.failureCount ?? 0) >= 3);
   assert.equal(a.link('b')?.failure?.message, `the peer at ${address} does not answer`);

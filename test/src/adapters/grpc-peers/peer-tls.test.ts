@@ -43,6 +43,10 @@ async function refusal(
   await until('several refusals', () => (from.link('b')?.failureCount ?? 0) >= 2);
   const failure = from.link('b')!.failure!;
   assert.deepEqual(to.arrived, []);
+  // Whoever logs hears the same, each time.
+  const told = from.lost.filter(({ peerClass }) => peerClass === 'control');
+  assert.deepEqual(told.map(({ failureCount }) => failureCount).slice(0, 2), [1, 2]);
+  assert.equal(told[1]!.failure?.code, failure.code);
   return `${failure.code}: ${failure.cause ?? failure.message}`;
 }
 

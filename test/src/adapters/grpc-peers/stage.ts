@@ -37,21 +37,29 @@ export class TestCapture {
   readonly arrived: Arrived[];
   /** Bytes of what arrived, for frames that are no text. */
   readonly sizes: number[];
+  /** Links of ours that were lost, each time. */
+  readonly lost: PeerLinkStatus[];
 
   private constructor(
     id: string,
     peers: Peers,
-    heard: { readonly arrived: Arrived[]; readonly sizes: number[] },
+    heard: {
+      readonly arrived: Arrived[];
+      readonly sizes: number[];
+      readonly lost: PeerLinkStatus[];
+    },
   ) {
     this.id = id;
     this.peers = peers;
     this.arrived = heard.arrived;
     this.sizes = heard.sizes;
+    this.lost = heard.lost;
   }
 
   static async open(id: string, options: Partial<GrpcPeersOptions> = {}): Promise<TestCapture> {
     const arrived: Arrived[] = [];
     const sizes: number[] = [];
+    const lost: PeerLinkStatus[] = [];
     const peers = await openGrpcPeers(
       {
         clusterId: 'c',
@@ -67,9 +75,10 @@ export class TestCapture {
           const text = bytes.byteLength > 1_000 ? '' : Buffer.from(bytes).toString();
           arrived.push({ from, peerClass, text });
         },
+        lost: (link) => lost.push(link),
       },
     );
-    return new TestCapture(id, peers, { arrived, sizes });
+    return new TestCapture(id, peers, { arrived, sizes, lost });
   }
 
   /** This capture as a member, behind another address when one is given. */

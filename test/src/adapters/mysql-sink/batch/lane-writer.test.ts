@@ -57,7 +57,7 @@ describe('a lane writer', () => {
     assert.deepEqual(taken(lane), ['I 123;', 'I 4567;', 'I 8;']);
     assert.throws(() => {
       row(lane, form, '12345678');
-    }, /SINK_ROW_TOO_LARGE/);
+    }, /SINK_ROW_TOO_LARGE: a row needs 11 bytes to apply changes, and the downstream takes 10: raise its max_allowed_packet/);
   });
 
   it('wraps only the row that needs it in a relaxed session', () => {
