@@ -303,9 +303,30 @@ function update(
 ): readonly Effect[] {
   if (!['stopped', 'failed'].includes(feed.record.state))
     return notNow(asker, feed, 'stopped or failed', 'updated');
+  if (hasChanged(state, feed, request))
+    return no(
+      asker,
+      'CHANGEFEED_CHANGED',
+      `changefeed ${feed.id} was updated by somebody else meanwhile: look at it, and say again what is to change`,
+    );
   const config = { ...request.config, startAt: startAfter(feed, request.config) };
   const { warnings = [] } = request;
   return write(state, feed, { config, warnings }, { do: 'nothing' }, asker);
+}
+
+/**
+ * An update was made from, and its ends were checked against, a configuration that counts no more, or will not in a moment. One
+ * that is stored already is asked for again by the same words when its answer was lost.
+ */
+function hasChanged(
+  state: S,
+  { id, record }: Feed,
+  { before, config }: Extract<CoordinatorRequest, { kind: 'UpdateChangefeed' }>,
+): boolean {
+  const now = JSON.stringify(record.config);
+  const isUnderWay = (state.writes.get(id) ?? []).some(({ change }) => change.config !== undefined);
+  if (!isUnderWay && now === JSON.stringify(before)) return false;
+  return isUnderWay || now !== JSON.stringify({ ...config, startAt: record.config.startAt });
 }
 
 /**

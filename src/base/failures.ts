@@ -13,6 +13,8 @@ export const failureCatalogue = {
     'A changefeed of this id is there already. Choose another id, or remove it first.',
   CHANGEFEED_STATE:
     'The changefeed is not in a state in which this can be done. The message names both.',
+  CHANGEFEED_CHANGED:
+    'Two updates of the changefeed were made at once; this is the second. Look at it with sluice changefeed query, and say again what is to change.',
   CAPTURE_UNKNOWN: 'There is no node of this capture id. See sluice capture list.',
   TABLE_UNKNOWN:
     'The changefeed has no span of this name. See sluice changefeed tables; a table is known once it has changed.',

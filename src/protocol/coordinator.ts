@@ -63,10 +63,11 @@ export type CoordinatorRequest =
       readonly config: ChangefeedConfig;
       readonly createdMs: number;
     }
-  /** New configuration; only while stopped or failed. */
+  /** New configuration; only while stopped or failed. CHANGEFEED_CHANGED unless it is still `before`, from which it was made. */
   | {
       readonly kind: 'UpdateChangefeed';
       readonly config: ChangefeedConfig;
+      readonly before: ChangefeedConfig;
       readonly warnings?: readonly string[];
     }
   | { readonly kind: 'PauseChangefeed'; readonly id: string }

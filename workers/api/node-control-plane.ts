@@ -151,6 +151,7 @@ export class NodeControlPlane implements ControlPlane {
     const endpoints = { upstreamUri, sinkUri, laneCount: next.laneCount };
     await this.#ask({
       kind: 'UpdateChangefeed',
+      before,
       warnings,
       config: { ...before, endpoints, rules, memoryQuota, stuckAfterMs, splitAbove },
     });

@@ -38,11 +38,11 @@ test('every refusal names the changefeed, its state, and what can be done with i
       'CONFIG_INVALID: changefeed id "a/b": letters, digits, . _ : - only',
     ],
     [
-      { kind: 'UpdateChangefeed', config: configOf('runs') },
+      { kind: 'UpdateChangefeed', config: configOf('runs'), before: configOf('runs') },
       'CHANGEFEED_STATE: changefeed runs is starting: only stopped or failed can be updated',
     ],
     [
-      { kind: 'UpdateChangefeed', config: configOf('ended') },
+      { kind: 'UpdateChangefeed', config: configOf('ended'), before: configOf('ended') },
       'CHANGEFEED_STATE: changefeed ended is finished: only stopped or failed can be updated',
     ],
     [
@@ -96,7 +96,7 @@ test('what the check of its ends found is shown with a changefeed, until it is u
     ['a'],
     [recordOf('g', { state: 'stopped', warnings: ['w'] })],
   );
-  stopped.ask({ kind: 'UpdateChangefeed', config: configOf('g') });
+  stopped.ask({ kind: 'UpdateChangefeed', config: configOf('g'), before: configOf('g') });
   assert.deepEqual(stopped.view('g').status.warnings, []);
 });
 
@@ -128,8 +128,39 @@ test('another sink begins where the copy stands, the same one at its own positio
     const next = ToldCoordinator.running(['a'], [], store);
     // Whoever asks does not say where it begins.
     const asked = { ...config, startAt: { kind: 'now' } as const };
-    assert.equal(wordsOf(next.ask({ kind: 'UpdateChangefeed', config: asked })), 'Done');
+    assert.equal(
+      wordsOf(next.ask({ kind: 'UpdateChangefeed', config: asked, before: here })),
+      'Done',
+    );
     assert.deepEqual(next.record('f')?.config, { ...config, startAt });
+  }
+});
+
+test('of two updates made from the same configuration the second is told to look again', () => {
+  const made = (more: Partial<ChangefeedConfig>): CoordinatorRequest => ({
+    kind: 'UpdateChangefeed',
+    before: configOf('f'),
+    config: configOf('f', more),
+  });
+  const first = made({ rules: ['a.*'] });
+  const second = made({ memoryQuota: 1 << 21 });
+  const refusal =
+    'CHANGEFEED_CHANGED: changefeed f was updated by somebody else meanwhile: look at it, and say again what is to change';
+  // While the first is being stored, and once it is.
+  for (const isHeld of [true, false]) {
+    const one = ToldCoordinator.running(['a'], [recordOf('f', { state: 'stopped' })]);
+    one.isHeld = isHeld;
+    one.ask(first, { requestId: 1 });
+    assert.equal(wordsOf(one.ask(second, { requestId: 2 })), refusal);
+    one.releases();
+    assert.equal(wordsOf(one.answerTo(1)), 'Done');
+    assert.deepEqual(one.record('f')?.config, configOf('f', { rules: ['a.*'] }));
+    // The answer to the first was lost: a coordinator that comes later is asked by the same words.
+    const next = ToldCoordinator.running(['a'], [], one.store);
+    assert.equal(wordsOf(next.ask(first)), 'Done');
+    assert.equal(wordsOf(next.ask(second)), refusal);
+    const third = { ...second, before: configOf('f', { rules: ['a.*'] }) } as CoordinatorRequest;
+    assert.equal(wordsOf(next.ask(third)), 'Done');
   }
 });
 

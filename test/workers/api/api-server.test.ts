@@ -61,6 +61,21 @@ test('a node says who it is, and that it is well', async (t) => {
   assert.deepEqual((await node.call('GET', base)).body, { total: 0, items: [] });
 });
 
+test('of two updates at once the second is a conflict that says what to do', async (t) => {
+  const node = await start(t);
+  await create(node, 'f');
+  await node.call('POST', `${base}/f/pause`);
+  const answers = await Promise.all(
+    [{ memory_quota: 2 ** 25 }, { filter: { rules: ['bank.*'] } }].map((replica_config) =>
+      node.call('PUT', `${base}/f`, { replica_config }),
+    ),
+  );
+  const refused = answers.filter(({ status }) => status !== 200);
+  assert.deepEqual(refused.map(errorOf), [
+    '409 CHANGEFEED_CHANGED: changefeed f was updated by somebody else meanwhile: look at it, and say again what is to change',
+  ]);
+});
+
 test(
   'the life of a changefeed: created, paused, updated, resumed, removed',
   { timeout: 120_000 },
