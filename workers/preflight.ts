@@ -19,6 +19,7 @@ import {
   openUpstream,
   schemeOf,
 } from './ports.ts';
+import { demandTarget } from './target-gtid.ts';
 
 /** What to look at. */
 export interface PreflightOptions {
@@ -26,6 +27,8 @@ export interface PreflightOptions {
   readonly upstreamUri: string;
   readonly sinkUri: string;
   readonly startAt: StartAt;
+  /** GTID at which it is to end; null: never. */
+  readonly target: string | null;
   readonly rules: readonly string[];
   readonly laneCount: number;
   /** Several nodes may write. */
@@ -61,6 +64,7 @@ export async function preflight(options: PreflightOptions): Promise<PreflightRes
     if (!opened.ok) throw new FailureError(opened.failure);
     if (opened.value.kind !== 'Opened') return fail('INTERNAL_FAULT', 'not an answer to Open');
     const { serverId, start, timeline, warnings } = checked.value;
+    if (options.target !== null) demandTarget(options.target, checked.value);
     if (isServer(upstreamUri) && isServer(sinkUri) && serverId === opened.value.serverId) {
       fail('SINK_IS_UPSTREAM', 'upstream and sink are the same server');
     }

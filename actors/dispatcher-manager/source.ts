@@ -53,7 +53,7 @@ export function check(state: S, effects: Effect[]): void {
 export function startStream(state: S, env: Env, effects: Effect[]): void {
   const { startAsked, props } = state;
   if (state.phase !== 'idle' || startAsked === null) return;
-  const { position, facts, routing } = startAsked;
+  const { position, facts, routing, until } = startAsked;
   const { timeline } = facts;
   state.phase = 'streaming';
   state.resolved = position;
@@ -61,7 +61,11 @@ export function startStream(state: S, env: Env, effects: Effect[]): void {
   const { memoryQuota } = props;
   toService(state, { kind: 'OpenStream', position, memoryQuota }, effects);
   const chunkBytes = Math.max(256 << 10, Math.min(2 << 20, Math.floor(memoryQuota / 64)));
-  toPuller(state, { kind: 'StartPulling', position, timeline, routing, chunkBytes }, effects);
+  toPuller(
+    state,
+    { kind: 'StartPulling', position, timeline, routing, until, chunkBytes },
+    effects,
+  );
   for (const message of state.served.takeAllDeferred()) effects.push(spawn(state, message, env));
 }
 

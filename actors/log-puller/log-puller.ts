@@ -2,7 +2,7 @@
  * The log puller reads the upstream's log of one changefeed for the dispatcher manager it belongs to: checks the upstream, pulls
  * chunk after chunk while the event service has room, reconnects with back-off after every kind of disconnect.
  *
- *     idle ──OpenSource──▶ checking ──checked──▶ ready ──StartPulling──▶ opening ──▶ pulling ⇄ holding
+ *     idle ──OpenSource──▶ checking ──checked──▶ ready ──StartPulling──▶ opening ──▶ pulling ⇄ holding ──end──▶ idle
  *                             ▲                                            ▲            │
  *                             └──────── backing off (check) ◀── failure    └─ backing off (open) ◀── disconnect
  *
@@ -47,7 +47,8 @@ type Phase =
   | { readonly at: 'checking' }
   | { readonly at: 'ready' }
   /** `opening`: the stream is being opened; `pulling`: a Next is under way; `holding`: the event service is full. */
-  | { readonly at: 'opening' | 'pulling' | 'holding' }
+  | { readonly at: 'opening' | 'pulling' }
+  | { readonly at: 'holding'; readonly isEnd: boolean }
   | { readonly at: 'backing-off'; readonly resume: 'check' | 'open' };
 
 /** The state of a log puller. */
@@ -116,10 +117,7 @@ function receive(state: S, message: LogPullerInbox, env: Env): Step<S> {
     case 'ChunkTaken':
       return chunkTaken(state, message.routing);
     case 'CloseSource':
-      return call({ ...state, phase: { at: 'idle' }, pulling: null }, { kind: 'Close' }, [
-        { kind: 'DropTimer', key: 'backoff' },
-        toManager(state, { kind: 'UpstreamClosed', resolvedTs: state.resolved?.ts ?? 0 }),
-      ]);
+      return becomeClosed(state);
     case 'BackoffDue':
       if (state.phase.at !== 'backing-off') return [state, []];
       return state.phase.resume === 'check' ? becomeChecking(state, []) : becomeOpening(state, []);
@@ -133,6 +131,14 @@ function receive(state: S, message: LogPullerInbox, env: Env): Step<S> {
   }
 }
 
+/** Nothing more is read: as asked, or because the end is reached. */
+function becomeClosed(state: S): Step<S> {
+  return call({ ...state, phase: { at: 'idle' }, pulling: null }, { kind: 'Close' }, [
+    { kind: 'DropTimer', key: 'backoff' },
+    toManager(state, { kind: 'UpstreamClosed', resolvedTs: state.resolved?.ts ?? 0 }),
+  ]);
+}
+
 function becomeChecking(state: S, effects: readonly Effect[]): Step<S> {
   const { startAt } = state;
   if (startAt === null) return [state, effects];
@@ -144,7 +150,7 @@ function becomeOpening(state: S, effects: readonly Effect[]): Step<S> {
   if (resolved === null || routing === null) return [state, effects];
   return call(
     { ...state, phase: { at: 'opening' } },
-    { kind: 'Open', position: resolved, timeline, routing },
+    { kind: 'Open', position: resolved, timeline, routing, until: state.pulling?.until ?? null },
     effects,
   );
 }
@@ -156,6 +162,7 @@ function becomePulling(state: S, effects: readonly Effect[]): Step<S> {
 
 function chunkTaken(state: S, routing: Routing | null): Step<S> {
   if (state.phase.at !== 'holding') return [routing === null ? state : { ...state, routing }, []];
+  if (state.phase.isEnd) return becomeClosed(state);
   if (routing === null) return becomePulling(state, []);
   // The answer to Route leads on to Next.
   return call({ ...state, routing, phase: { at: 'opening' } }, { kind: 'Route', routing }, []);
@@ -186,7 +193,12 @@ function answered(state: S, answer: UpstreamAnswer): Step<S> {
         transactionCount,
       };
       return [
-        { ...state, phase: { at: 'holding' }, resolved, failureCount: 0 },
+        {
+          ...state,
+          phase: { at: 'holding', isEnd: answer.isEnd === true },
+          resolved,
+          failureCount: 0,
+        },
         [{ kind: 'Send', to: state.props.eventService, message: chunk }],
       ];
     }

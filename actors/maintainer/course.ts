@@ -32,7 +32,8 @@ export function advance(state: S, env: Env): readonly Effect[] {
   const effects = barrierOn(state, ts, env);
   if (state.phase.at === 'stopping' && isDrained(state))
     return [...effects, ...becomeClosing(state, 'stopped', null)];
-  return isCaughtUp(state) ? [...effects, ...becomeClosing(state, 'finished', null)] : effects;
+  const isOver = isCaughtUp(state) || isAtTarget(state);
+  return isOver ? [...effects, ...becomeClosing(state, 'finished', null)] : effects;
 }
 
 /** Everything runs on every node, and all that was read is applied. */
@@ -52,6 +53,14 @@ function isDrained({ nodes, operators, table, watermarks }: S): boolean {
     const appliedTs = watermarks.get(node)?.checkpointTs ?? -1;
     return isSourceClosed && resolved !== null && appliedTs >= resolved.ts;
   });
+}
+
+/** The stream of its own node has ended where it was to end, which while a feed runs it does for nothing else. */
+function isAtTarget({ checkpoint, nodes, phase, props }: S): boolean {
+  if ((props.config.untilGtid ?? null) === null || phase.at !== 'running') return false;
+  const own = nodes.get(props.self);
+  if (own?.isSourceClosed !== true || own.resolved === null) return false;
+  return checkpoint !== null && checkpoint.ts >= own.resolved.ts;
 }
 
 function isCaughtUp({ checkpoint, facts, phase, props }: S): boolean {

@@ -172,7 +172,14 @@ function answersOf(state: S): readonly {
 export function startSources(state: S, env: Env): readonly Effect[] {
   const { checkpoint, facts, routing } = state;
   if (checkpoint === null || facts === null) return [];
-  const message: ManagerMessage = { kind: 'StartSource', position: checkpoint, facts, routing };
+  const until = state.props.config.untilGtid ?? null;
+  const message: ManagerMessage = {
+    kind: 'StartSource',
+    position: checkpoint,
+    facts,
+    routing,
+    until,
+  };
   return [...state.nodes.values()].flatMap((node) => {
     const isSilent = node.resolved === null && env.now() - node.startedAtMs >= startAgainMs;
     if (!node.isAdopted || (node.isStreaming && !isSilent)) return [];

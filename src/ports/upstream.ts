@@ -17,6 +17,8 @@ export type UpstreamRequest =
       readonly position: Position;
       readonly timeline: readonly TimelineSegment[];
       readonly routing: Routing;
+      /** The stream ends behind the transaction that completes this GTID (MySQL: set); null or absent: never. */
+      readonly until?: string | null;
     }
   /**
    * The next chunk, as soon as there is anything to say (a complete transaction, a full block of a big one, a DDL, an
@@ -61,6 +63,8 @@ export interface UpstreamChunk {
    * `resolved` reaches ddl.ts only behind them. A span made for the new table starts at `resolved.ts`, not at ddl.ts.
    */
   readonly rowsFollow?: boolean;
+  /** The stream has come to its `until`: nothing follows `resolved`, and nobody asks for more. */
+  readonly isEnd?: true;
   /** Bytes read from the log for this chunk. */
   readonly byteCount: number;
   /** Complete transactions in this chunk, also those without rows for us. */

@@ -22,6 +22,8 @@ export interface ChangefeedConfig {
   readonly rules: readonly string[];
   /** End when the upstream's newest position at the start is applied. */
   readonly untilCaughtUp: boolean;
+  /** End when everything up to this GTID (MySQL: set) is applied, and nothing behind it; null or absent: never. */
+  readonly untilGtid?: string | null;
   /** Bytes that all queues of the feed on one node may hold together. */
   readonly memoryQuota: number;
   /** How long the feed may fail without progress before it is `failed`, milliseconds. */

@@ -50,6 +50,8 @@ export interface StartSource {
   /** What the check of the upstream found, on whatever node. */
   readonly facts: SourceFacts;
   readonly routing: Routing;
+  /** GTID (MySQL: set) behind which the stream ends; null: never. */
+  readonly until: string | null;
 }
 
 /** Start a dispatcher for `span`. `token` is fresh; slots that do not exist yet begin at `startTs`. */
@@ -133,7 +135,7 @@ export interface UpstreamTroubled {
   readonly failure: Failure | null;
 }
 
-/** The stream has ended as asked; nothing after `resolvedTs` was handed to the event service as complete. */
+/** The stream has ended as asked, or at its `until`; nothing after `resolvedTs` was handed to the event service as complete. */
 export interface UpstreamClosed {
   readonly kind: 'UpstreamClosed';
   readonly resolvedTs: number;

@@ -24,6 +24,8 @@ export interface StartPulling {
   readonly position: Position;
   readonly timeline: readonly TimelineSegment[];
   readonly routing: Routing;
+  /** GTID (MySQL: set) behind which the stream ends by itself; null: never. */
+  readonly until: string | null;
   readonly chunkBytes: number;
 }
 

@@ -71,7 +71,7 @@ class Told {
     one.tell({ kind: 'AdoptManager' });
     one.started('event-service:f:1');
     one.started('log-puller:f:1');
-    one.tell({ kind: 'StartSource', position: at(10), facts, routing });
+    one.tell({ kind: 'StartSource', position: at(10), facts, routing, until: null });
     return one;
   }
 
@@ -128,7 +128,7 @@ test('its source cells carry the number of its life; nothing is asked of them be
   assert.deepEqual(one.tell({ kind: 'CheckSource', startAt: { kind: 'now' } }), [
     'maintainer SourceChecked',
   ]);
-  const start = { kind: 'StartSource', position: at(10), facts, routing } as const;
+  const start = { kind: 'StartSource', position: at(10), facts, routing, until: null } as const;
   assert.deepEqual(one.tell(start), [
     'x/event-service:f:1 OpenStream',
     'x/log-puller:f:1 StartPulling',
@@ -152,7 +152,7 @@ test('a schedule before the stream runs waits for it', () => {
   assert.deepEqual(one.schedule('a'), []);
   one.started('event-service:f:1');
   one.started('log-puller:f:1');
-  const lines = one.tell({ kind: 'StartSource', position: at(10), facts, routing });
+  const lines = one.tell({ kind: 'StartSource', position: at(10), facts, routing, until: null });
   assert.ok(lines.includes('spawn dispatcher:f:a'));
 });
 

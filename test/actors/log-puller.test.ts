@@ -17,6 +17,7 @@ const start: LogPullerInbox = {
   position,
   timeline: [],
   routing,
+  until: null,
   chunkBytes: 100,
 };
 const checked: UpstreamAnswer = {
@@ -140,5 +141,24 @@ test('an answer to an earlier call is dropped', () => {
   assert.deepEqual(puller.tell({ kind: 'CloseSource' }), ['manager UpstreamClosed', 'port Close']);
   assert.deepEqual(puller.answer(chunk, earlier), []);
   assert.deepEqual(puller.tell({ kind: 'BackoffDue' }), []);
+  assert.equal(puller.state.phase.at, 'idle');
+});
+
+test('at the end of what is wanted nothing more is read, once the service has taken it; a lost connection reads it again', () => {
+  const puller = new Puller();
+  puller.tell(open);
+  puller.answer(checked);
+  puller.tell({ ...start, until: '0-1-2' });
+  puller.answer({ kind: 'Opened' });
+  puller.fail();
+  assert.deepEqual(puller.tell({ kind: 'BackoffDue' }), ['port Open']);
+  assert.equal(puller.state.pulling?.until, '0-1-2');
+  puller.answer({ kind: 'Opened' });
+  assert.deepEqual(puller.answer({ ...chunk, isEnd: true }), ['service Chunk']);
+  assert.equal(puller.state.phase.at, 'holding');
+  assert.deepEqual(puller.tell({ kind: 'ChunkTaken', routing: null }), [
+    'manager UpstreamClosed',
+    'port Close',
+  ]);
   assert.equal(puller.state.phase.at, 'idle');
 });

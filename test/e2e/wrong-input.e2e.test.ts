@@ -105,6 +105,23 @@ test('positions that are no GTID, of another history, or not there yet', async (
   );
 });
 
+test('targets that are no GTID, of another domain, or behind the changefeed', async () => {
+  const [row] = await upstream.query<{ pos: string }>('SELECT @@gtid_binlog_pos AS pos');
+  const now = row!.pos;
+  const cases: readonly (readonly [target: string, words: string])[] = [
+    ['tomorrow', 'a MariaDB GTID has the form domain-server-sequence'],
+    ['0-1-1,0-2-9', 'one GTID of the form domain-server-sequence'],
+    ['7-1-99', "7-1-99 is of domain 7, the upstream's log of domain 0"],
+    [now, `${now} does not lie behind ${now}, where the changefeed begins`],
+  ];
+  for (const [target_gtid, words] of cases)
+    assert.equal(await wordsOf({ target_gtid }), `CONFIG_INVALID: target_gtid: ${words}`);
+  assert.equal(
+    await wordsOf({ upstream_uri: 'workload://bank', target_gtid: 'x' }),
+    'CONFIG_INVALID: target_gtid: the workload has no transaction x',
+  );
+});
+
 test('settings of the upstream: every wrong one is named with the value to set', async () => {
   await upstream.query("SET GLOBAL binlog_format = 'MIXED'");
   assert.equal(

@@ -39,6 +39,7 @@ export function shownChangefeed(
     sink_uri: view.sinkUri,
     create_time: timeText(view.createdMs),
     start_gtid: view.start,
+    target_gtid: view.target ?? '',
     config: {
       'memory-quota': config.memoryQuota,
       'changefeed-error-stuck-duration': `${config.stuckAfterMs / 1_000}s`,

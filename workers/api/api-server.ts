@@ -170,6 +170,14 @@ interface CreateBody {
   readonly upstream_uri: string;
   readonly sink_uri: string;
   readonly start: string;
+  readonly target_gtid?: string;
+  readonly replica_config?: unknown;
+}
+
+interface UpdateBody {
+  readonly sink_uri?: string;
+  /** Null: it has no end any more. */
+  readonly target_gtid?: string | null;
   readonly replica_config?: unknown;
 }
 
@@ -193,6 +201,7 @@ function addChangefeedRoutes(app: FastifyInstance, plane: ControlPlane): void {
       upstreamUri: body.upstream_uri,
       sinkUri: body.sink_uri,
       start: body.start,
+      target: body.target_gtid ?? null,
       config: configOf(body.replica_config ?? {}),
     });
     return shownChangefeed(view, await addresses(plane));
@@ -213,12 +222,13 @@ function addChangefeedRoutes(app: FastifyInstance, plane: ControlPlane): void {
   app.get<WithId>(`${base}/:id`, { schema: schemas.query }, async ({ params }) =>
     shownChangefeed(await plane.query(params.id), await addresses(plane)),
   );
-  app.put<WithId & { Body: { readonly sink_uri?: string; readonly replica_config?: unknown } }>(
+  app.put<WithId & { Body: UpdateBody }>(
     `${base}/:id`,
     { schema: schemas.update },
     async ({ params, body }) => {
       const view = await plane.update(params.id, {
         ...(body.sink_uri === undefined ? {} : { sinkUri: body.sink_uri }),
+        ...(body.target_gtid === undefined ? {} : { target: body.target_gtid }),
         ...(body.replica_config === undefined ? {} : { config: configOf(body.replica_config) }),
       });
       return shownChangefeed(view, await addresses(plane));

@@ -15,12 +15,16 @@ export interface ChangefeedRequest {
   readonly sinkUri: string;
   /** `now`, `oldest` or a GTID. */
   readonly start: string;
+  /** GTID (MySQL: set) up to which it copies; null: for ever. */
+  readonly target: string | null;
   readonly config: ChangefeedFile;
 }
 
 /** What may be changed of a changefeed that is stopped or failed; what is absent stays. */
 export interface ChangefeedChange {
   readonly sinkUri?: string;
+  /** Null: it goes on for ever. */
+  readonly target?: string | null;
   readonly config?: ChangefeedFile;
 }
 
@@ -32,6 +36,8 @@ export interface ChangefeedView {
   readonly sinkUri: string;
   /** GTID from which it began. */
   readonly start: string;
+  /** GTID at which it ends; null: never. */
+  readonly target: string | null;
   readonly createdMs: number;
   readonly config: ChangefeedFile;
   readonly status: ChangefeedStatus;

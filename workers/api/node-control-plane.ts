@@ -125,6 +125,7 @@ export class NodeControlPlane implements ControlPlane {
         startAt: { kind: 'position', position: start, timeline },
         rules: config.rules,
         untilCaughtUp: false,
+        untilGtid: request.target,
         memoryQuota: config.memoryQuota,
         stuckAfterMs: config.stuckAfterMs,
         splitAbove: config.splitAbove,
@@ -147,13 +148,16 @@ export class NodeControlPlane implements ControlPlane {
     // Where it began may have been purged long ago: it goes on at its checkpoint.
     const startAt: StartAt =
       position === null ? before.startAt : { kind: 'position', position, timeline: [] };
-    const { warnings } = await this.#check({ ...ends, config: next }, startAt);
+    const untilGtid = change.target === undefined ? (before.untilGtid ?? null) : change.target;
+    // One that was reached may be kept: only what is said now must lie ahead.
+    const target = change.target ?? null;
+    const { warnings } = await this.#check({ ...ends, target, config: next }, startAt);
     const endpoints = { upstreamUri, sinkUri, laneCount: next.laneCount };
     await this.#ask({
       kind: 'UpdateChangefeed',
       before,
       warnings,
-      config: { ...before, endpoints, rules, memoryQuota, stuckAfterMs, splitAbove },
+      config: { ...before, endpoints, rules, untilGtid, memoryQuota, stuckAfterMs, splitAbove },
     });
     return this.query(id);
   };
@@ -270,16 +274,18 @@ export class NodeControlPlane implements ControlPlane {
     fail('CHANGEFEED_STATE', otherwise);
   }
 
-  #check({ id, upstreamUri, sinkUri, config }: Ends, startAt: StartAt): Promise<PreflightResult> {
+  #check({ config, ...ends }: Ends, startAt: StartAt): Promise<PreflightResult> {
+    const { id, upstreamUri, sinkUri, target } = ends;
     const { rules, laneCount } = config;
     compileTableFilter(rules);
     const { log, isCluster } = this.#parts;
-    return preflight({ id, upstreamUri, sinkUri, startAt, rules, laneCount, isCluster, log });
+    const options = { id, upstreamUri, sinkUri, startAt, target, rules, laneCount, isCluster };
+    return preflight({ ...options, log });
   }
 }
 
 /** Both ends, passwords in plain. */
-interface Ends extends Pick<ChangefeedRequest, 'id' | 'upstreamUri' | 'sinkUri'> {
+interface Ends extends Pick<ChangefeedRequest, 'id' | 'upstreamUri' | 'sinkUri' | 'target'> {
   readonly config: { readonly rules: readonly string[]; readonly laneCount: number };
 }
 
@@ -292,6 +298,7 @@ function shown(view: CoordinatorView): ChangefeedView {
     upstreamUri: maskUri(upstreamUri),
     sinkUri: maskUri(sinkUri),
     start: startAt.kind === 'position' ? startAt.position.gtid : startAt.kind,
+    target: config.untilGtid ?? null,
     createdMs,
     config: { rules, memoryQuota, stuckAfterMs, laneCount, splitAbove },
     status,

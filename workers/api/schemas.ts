@@ -8,6 +8,7 @@ const text = { type: 'string' } as const;
 const count = { type: 'integer' } as const;
 const strict = { type: 'object', additionalProperties: false } as const;
 const uri = { type: 'string', minLength: 1, maxLength: 8_192 } as const;
+const gtid = { type: 'string', minLength: 1, maxLength: 65_536 } as const;
 const id = { type: 'string', minLength: 1, maxLength: 256 } as const;
 const nullable = <T extends object>(schema: T) => ({ anyOf: [schema, { type: 'null' }] }) as const;
 const listOf = (items: object) =>
@@ -46,6 +47,7 @@ const changefeed = {
     sink_uri: text,
     create_time: text,
     start_gtid: text,
+    target_gtid: text,
     config: { type: 'object', additionalProperties: true },
     warnings: { type: 'array', items: text },
     lag_ms: count,
@@ -119,7 +121,8 @@ export const schemas = {
         changefeed_id: id,
         upstream_uri: uri,
         sink_uri: uri,
-        start: { type: 'string', minLength: 1, maxLength: 65_536, default: 'now' },
+        start: { ...gtid, default: 'now' },
+        target_gtid: gtid,
         replica_config: replicaConfig,
       },
     },
@@ -145,7 +148,7 @@ export const schemas = {
     body: {
       ...strict,
       minProperties: 1,
-      properties: { sink_uri: uri, replica_config: replicaConfig },
+      properties: { sink_uri: uri, target_gtid: nullable(gtid), replica_config: replicaConfig },
     },
     response: answers(changefeed),
   },

@@ -18,12 +18,15 @@ export interface CreateOptions extends ClientOptions {
   readonly sinkUri: string;
   readonly config?: string;
   readonly start: string;
+  readonly targetGtid?: string;
   readonly confirm: boolean;
 }
 
 /** `update`. */
 export interface UpdateOptions extends IdOptions {
   readonly sinkUri?: string;
+  /** `none`: it has no end any more. */
+  readonly targetGtid?: string;
   readonly config?: string;
 }
 
@@ -34,7 +37,7 @@ export interface TableOptions extends IdOptions {
 
 /** Creates; everything that can be checked here is checked before the server is asked. */
 export async function createChangefeed(options: CreateOptions): Promise<number> {
-  const { changefeedId, upstream, sinkUri, config, start } = options;
+  const { changefeedId, upstream, sinkUri, config, start, targetGtid } = options;
   if (changefeedId !== undefined) demandChangefeedId(changefeedId);
   checkUris(upstream, sinkUri);
   readChangefeedFile(config);
@@ -45,6 +48,7 @@ export async function createChangefeed(options: CreateOptions): Promise<number> 
     upstream_uri: upstream,
     sink_uri: sinkUri,
     start,
+    ...(targetGtid === undefined ? {} : { target_gtid: targetGtid }),
     replica_config: config === undefined ? {} : readToml(config),
   });
   show(options, answer, () => `created changefeed ${String(answer['id'])}\n${shown(answer)}`);
@@ -100,11 +104,12 @@ export async function moveChangefeed(
 
 /** Gives a stopped or failed changefeed another sink or configuration. */
 export async function updateChangefeed(options: UpdateOptions): Promise<number> {
-  const { sinkUri, config } = options;
+  const { sinkUri, config, targetGtid } = options;
   if (sinkUri !== undefined) checkSinkUri(sinkUri);
   readChangefeedFile(config);
   const answer = await new ApiClient(options).put(pathOf(options), {
     ...(sinkUri === undefined ? {} : { sink_uri: sinkUri }),
+    ...(targetGtid === undefined ? {} : { target_gtid: targetGtid === 'none' ? null : targetGtid }),
     ...(config === undefined ? {} : { replica_config: readToml(config) }),
   });
   show(options, answer, () => `updated changefeed ${options.changefeedId}\n${shown(answer)}`);
@@ -184,6 +189,7 @@ function shown(answer: Answer): string {
     ['upstream', answer['upstream_uri']],
     ['sink', answer['sink_uri']],
     ['started at', answer['start_gtid']],
+    ['ends at', answer['target_gtid']],
     ['checkpoint', answer['checkpoint_gtid']],
     ['lag', lagText(answer)],
     ['tables', answer['table_count']],

@@ -57,6 +57,7 @@ function addChangefeedCommands(changefeed: Command, finish: Finish): void {
     )
     .option('--config <file>', 'changefeed configuration (TOML)')
     .option('--start <where>', 'now, oldest or a GTID', 'now')
+    .option('--target-gtid <gtid>', 'copy up to it and nothing behind it; it may be yet to come')
     .option('--no-confirm', 'do not ask')
     .action(async (options) => finish(await createChangefeed(options)));
   client(changefeed.command('list').description('list changefeeds'))
@@ -77,6 +78,7 @@ function addChangefeedCommands(changefeed: Command, finish: Finish): void {
     .action(async (options) => finish(await moveChangefeed(options)));
   byId(changefeed.command('update').description('change a stopped or failed changefeed'))
     .option('--sink-uri <uri>', 'another downstream')
+    .option('--target-gtid <gtid>', 'another end; none: no end any more')
     .option('--config <file>', 'another configuration (TOML)')
     .action(async (options) => finish(await updateChangefeed(options)));
   byId(changefeed.command('remove').description('end and forget a changefeed'))

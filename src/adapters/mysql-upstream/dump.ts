@@ -33,6 +33,7 @@ export interface DumpStart {
   readonly position: Position;
   readonly timeline: readonly TimelineSegment[];
   readonly routing: Routing;
+  readonly until?: string | null;
 }
 
 /** Seconds the server waits while we do not read, before it gives the connection up. */
@@ -80,8 +81,8 @@ export class Dump {
   ) {
     this.#clock =
       facts.flavor === 'mariadb'
-        ? new MariadbClock(start.position)
-        : new MysqlClock(start.position, start.timeline.at(-1)?.fileBase ?? 0);
+        ? new MariadbClock(start.position, start.until)
+        : new MysqlClock(start.position, start.timeline.at(-1)?.fileBase ?? 0, start.until);
     this.#builder = new ChunkBuilder(facts.flavor);
     this.#tracker = new GroupTracker({
       clock: this.#clock,
@@ -210,16 +211,21 @@ export class Dump {
   }
 
   #readChunk(): void {
-    while (this.#tracker.ddl === undefined && this.#builder.byteCount < this.#byteCountMax) {
+    while (!this.#isStanding && this.#builder.byteCount < this.#byteCountMax) {
       if (!this.#reader.next(this.#event)) break;
       this.#tracker.accept(this.#event, this.#reader.payloadEndOffset);
     }
     if (this.#tracker.isLive) this.#stream.setLive();
   }
 
+  /** Before a DDL, or at the end of what is wanted. */
+  get #isStanding(): boolean {
+    return this.#tracker.ddl !== undefined || this.#clock.isAtEnd;
+  }
+
   #isWorthAnswering(): boolean {
     return (
-      this.#tracker.ddl !== undefined ||
+      this.#isStanding ||
       this.#tracker.hasNews ||
       this.#builder.hasFullBlock ||
       this.#builder.byteCount >= this.#byteCountMax
@@ -240,6 +246,7 @@ export class Dump {
       commitMs,
       ...(stop === undefined ? {} : { ddl: stop.ddl }),
       ...(stop?.rowsFollow === true ? { rowsFollow: true } : {}),
+      ...(stop === undefined && this.#clock.isAtEnd ? { isEnd: true } : {}),
       byteCount,
       transactionCount: this.#tracker.takeCounts(),
     };

@@ -36,4 +36,6 @@ export interface LogClock {
   idle(file: string, offset: number): void;
   /** The position behind the last complete group. */
   position(): Position;
+  /** What was to be read has been read: nothing behind {@link position} is wanted. */
+  readonly isAtEnd: boolean;
 }

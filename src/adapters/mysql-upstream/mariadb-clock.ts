@@ -10,7 +10,8 @@ import type { GroupStart, LogClock } from './log-clock.ts';
 
 /**
  * MariaDB's clock: commitTs is the `seq_no` of the one domain. While an XA transaction is prepared and not ended, the
- * GTID to restart from stays before its PREPARE, and groups read a second time are known by their commitTs.
+ * GTID to restart from stays before its PREPARE, and groups read a second time are known by their commitTs. `until` is the
+ * GTID of the last group wanted; null for all.
  */
 export class MariadbClock implements LogClock {
   readonly #startTs: number;
@@ -25,8 +26,10 @@ export class MariadbClock implements LogClock {
   #readGtid: string;
   /** For each prepared XA transaction, the GTID before it; in log order. */
   readonly #held = new Map<string, string>();
+  readonly #untilTs: number;
 
-  constructor(start: Position) {
+  constructor(start: Position, until: string | null = null) {
+    this.#untilTs = until === null ? Infinity : (parseMariadbGtids(until)[0]?.sequence ?? Infinity);
     this.#startTs = start.ts;
     this.#ts = start.ts;
     this.#gtid = start.gtid;
@@ -92,6 +95,11 @@ export class MariadbClock implements LogClock {
   idle(file: string, offset: number): void {
     this.#file = file;
     this.#offset = offset;
+  }
+
+  /** Sequence numbers may have gaps: then the next group tells. */
+  get isAtEnd(): boolean {
+    return this.#ts >= this.#untilTs || this.#readTs > this.#untilTs;
   }
 
   position(): Position {

@@ -30,7 +30,8 @@ export function fileOfTs(ts: number): number {
 
 /**
  * MySQL's clock: commitTs is file and offset of the GTID event on the server's timeline segment. The GTID set holds all
- * complete groups; a prepared XA transaction is added when it ends, so a restart gets it, and only it, again.
+ * complete groups; a prepared XA transaction is added when it ends, so a restart gets it, and only it, again. `until` is the
+ * set of all groups that are wanted; null for all.
  */
 export class MysqlClock implements LogClock {
   readonly #fileBase: number;
@@ -44,12 +45,16 @@ export class MysqlClock implements LogClock {
   #readTs = -1;
   #current: MysqlGtid | undefined;
   readonly #held = new Map<string, MysqlGtid>();
+  readonly #until: GtidSet | null;
+  #isAtEnd: boolean;
 
-  constructor(start: Position, fileBase: number) {
+  constructor(start: Position, fileBase: number, until: string | null = null) {
     this.#fileBase = fileBase;
     this.#startTs = start.ts;
     this.#ts = start.ts;
     this.#executed = GtidSet.parse(start.gtid);
+    this.#until = until === null ? null : GtidSet.parse(until);
+    this.#isAtEnd = this.#hasAll();
     this.#file = start.file;
     this.#offset = start.offset;
   }
@@ -113,6 +118,10 @@ export class MysqlClock implements LogClock {
     );
   }
 
+  get isAtEnd(): boolean {
+    return this.#isAtEnd;
+  }
+
   position(): Position {
     this.#executedText ??= this.#executed.toString();
     return {
@@ -126,5 +135,10 @@ export class MysqlClock implements LogClock {
   #add(gtid: MysqlGtid): void {
     this.#executed.add(gtid.source, gtid.number);
     this.#executedText = undefined;
+    this.#isAtEnd = this.#hasAll();
+  }
+
+  #hasAll(): boolean {
+    return this.#until !== null && this.#executed.contains(this.#until);
   }
 }

@@ -92,7 +92,8 @@ class WorkloadUpstream {
         if (request.position.ts > history.lastTs) diverged(request.position.gtid);
         history.skipTo(request.position.ts);
         const blocks = new WorkloadBlocks(request.routing);
-        this.#stream = new WorkloadStream(history, blocks, this.#clock);
+        const untilTs = request.until == null ? Infinity : workloadTs(request.until);
+        this.#stream = new WorkloadStream({ history, blocks, clock: this.#clock, untilTs });
         this.#log('info', 'workload-opened', { kind: this.#settings.kind, ts: history.ts });
         return { kind: 'Opened' };
       }
@@ -114,11 +115,7 @@ class WorkloadUpstream {
     const { kind, seed } = this.#settings;
     let ts = 0;
     if (startAt.kind === 'position') ts = startAt.position.ts;
-    if (startAt.kind === 'gtid') {
-      const match = /^0-1-(\d{1,15})$/.exec(startAt.gtid);
-      if (match === null) return diverged(startAt.gtid);
-      ts = Number(match[1]);
-    }
+    if (startAt.kind === 'gtid') ts = workloadTs(startAt.gtid);
     if (ts > history.lastTs) return diverged(positionAt(ts).gtid);
     const newestTs = Number.isFinite(history.lastTs)
       ? history.lastTs
@@ -136,6 +133,12 @@ class WorkloadUpstream {
   }
 }
 
+/** commitTs of a GTID of a workload; SOURCE_DIVERGED for anything else. */
+export function workloadTs(gtid: string): number {
+  const match = /^0-1-(\d{1,15})$/.exec(gtid);
+  return match === null ? diverged(gtid) : Number(match[1]);
+}
+
 function diverged(gtid: string): never {
   return fail('SOURCE_DIVERGED', `the workload has no transaction ${gtid}`, { scope: 'Feed' });
 }
@@ -148,6 +151,7 @@ function positionAt(ts: number): Position {
 class WorkloadStream {
   readonly #history: WorkloadHistory;
   readonly #clock: () => number;
+  readonly #untilTs: number;
   #blocks: WorkloadBlocks;
   /** The last transaction that was handed over whole. */
   #resolvedTs: number;
@@ -160,11 +164,17 @@ class WorkloadStream {
   #isStopped = false;
   #wake: (() => void) | null = null;
 
-  constructor(history: WorkloadHistory, blocks: WorkloadBlocks, clock: () => number) {
-    this.#history = history;
-    this.#blocks = blocks;
-    this.#clock = clock;
-    this.#resolvedTs = history.ts;
+  constructor(parts: {
+    readonly history: WorkloadHistory;
+    readonly blocks: WorkloadBlocks;
+    readonly clock: () => number;
+    readonly untilTs: number;
+  }) {
+    this.#history = parts.history;
+    this.#blocks = parts.blocks;
+    this.#clock = parts.clock;
+    this.#untilTs = parts.untilTs;
+    this.#resolvedTs = parts.history.ts;
   }
 
   stop(): void {
@@ -215,7 +225,8 @@ class WorkloadStream {
       }
     }
     const taken = blocks.take();
-    if (taken.length === 0 && ddl === undefined && this.#resolvedTs === this.#saidTs)
+    const isEnd = ddl === undefined && this.#resolvedTs >= this.#untilTs;
+    if (taken.length === 0 && ddl === undefined && !isEnd && this.#resolvedTs === this.#saidTs)
       return undefined;
     this.#saidTs = this.#resolvedTs;
     const resolvedTs = this.#resolvedTs;
@@ -227,6 +238,7 @@ class WorkloadStream {
       resolved: positionAt(resolvedTs),
       commitMs: this.#commitMs,
       ...(ddl === undefined ? {} : { ddl }),
+      ...(isEnd ? { isEnd } : {}),
       byteCount: taken.reduce((sum, block) => sum + block.info.byteCount, 0),
       transactionCount,
     };
@@ -248,7 +260,7 @@ class WorkloadStream {
   /** True when transaction `ts` exists and its time has come. */
   #isDue(ts: number): boolean {
     const { rate } = this.#history.settings;
-    if (ts > this.#history.lastTs) return false;
+    if (ts > Math.min(this.#history.lastTs, this.#untilTs)) return false;
     if (rate === 0 || ts <= this.#history.setupTs) return true;
     if (this.#paceTs < 0) {
       this.#paceTs = ts;

@@ -116,3 +116,20 @@ test('once fenced it saves nothing more and closes nothing: another takes over w
   assert.ok(!effects.some((line) => /Close|^port/.test(line)), effects.join());
   assert.deepEqual(one.tick(), []);
 });
+
+test('a feed that has applied everything up to its target says finished, and not before', () => {
+  const one = Told.running({ untilGtid: '0-1-50' });
+  one.beat('a', 40, { resolvedTs: 50 });
+  assert.equal(one.state.phase.at, 'running');
+  one.beat('a', 40, { resolvedTs: 50, isSourceClosed: true });
+  assert.equal(one.state.phase.at, 'running');
+  one.beat('a', 50, { isSourceClosed: true });
+  assert.equal(one.state.phase.at, 'closing');
+  one.close('a');
+  one.saved();
+  assert.deepEqual(one.lastWord, ['finished', 50, undefined]);
+  // Only the stream's own end counts.
+  const other = Told.running({ untilGtid: '0-1-50' });
+  other.beat('a', 60);
+  assert.equal(other.state.phase.at, 'running');
+});

@@ -50,13 +50,15 @@ export class Told {
   constructor(
     more: {
       untilCaughtUp?: boolean;
+      untilGtid?: string;
       nodes?: string[];
       isRemovalOnly?: boolean;
       splitAbove?: number;
     } = {},
   ) {
-    const { untilCaughtUp = false, splitAbove = null } = more;
-    const config = configOf('f', { untilCaughtUp, splitAbove, stuckAfterMs: 60_000 });
+    const { untilCaughtUp = false, untilGtid = null, splitAbove = null } = more;
+    const ends = { untilCaughtUp, untilGtid };
+    const config = configOf('f', { ...ends, splitAbove, stuckAfterMs: 60_000 });
     [this.state, this.effects] = maintainer.init(
       {
         config,

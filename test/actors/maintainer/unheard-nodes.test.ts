@@ -190,7 +190,7 @@ test('a stream that was left behind, and whose place in the log is gone, begins 
     effect.kind === 'Send' && effect.message.kind === 'StartSource' ? [effect.message] : [],
   );
   assert.deepEqual(starts, [
-    { kind: 'StartSource', position: at(30), facts, routing: one.state.routing },
+    { kind: 'StartSource', position: at(30), facts, routing: one.state.routing, until: null },
   ]);
   // At the checkpoint itself nothing can be made good.
   one.beat('a', 30, { failure: purged });

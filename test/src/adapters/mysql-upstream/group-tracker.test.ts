@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { deflateSync, zstdCompressSync } from 'node:zlib';
+import { MysqlClock } from '#src/adapters/mysql-upstream/mysql-clock.ts';
 import { eventBytes, packetBytes, dumpPayload, formatBody } from '../binlog/stream/event-bytes.ts';
 import { logHead, replay, replayBytes, type Replayed } from './replay.ts';
 
@@ -56,6 +57,27 @@ test('a transaction is resolved with its XID and not before', () => {
   assert.equal(whole.resolved.gtid, '0-1-5');
   assert.equal(whole.blocks[0]?.info.span, 'd.t');
   assert.equal(whole.resolved.file, 'binlog.000001');
+});
+
+test('reading ends behind the group that is asked for, in a gap before the next one, and at once when it was read before', () => {
+  const events = [...logHead(), ...group(5), ...group(6), ...group(8), ...group(9)];
+  const endOf = (until: string, start = { ts: 0, gtid: '' }): readonly unknown[] => {
+    const { resolved, blocks } = replay(events, { until, start });
+    return [resolved.gtid, blocks.at(-1)?.info.lastTs];
+  };
+  assert.deepEqual(endOf('0-1-6'), ['0-1-6', 6]);
+  assert.deepEqual(endOf('0-1-7'), ['0-1-6', 6]);
+  assert.deepEqual(endOf('0-1-9'), ['0-1-9', 9]);
+  assert.deepEqual(endOf('0-1-99'), ['0-1-9', 9]);
+  assert.deepEqual(endOf('0-1-4', { ts: 4, gtid: '0-1-4' }), ['0-1-4', undefined]);
+});
+
+test('a set of MySQL is read when everything of it is', () => {
+  const uuid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
+  const at = (gtid: string, until: string): boolean =>
+    new MysqlClock({ ts: 1, gtid: `${uuid}:${gtid}` }, 0, `${uuid}:${until}`).isAtEnd;
+  assert.deepEqual([at('1-5', '1-5'), at('1-5', '3'), at('1-5', '1-6')], [true, true, false]);
+  assert.equal(new MysqlClock({ ts: 1, gtid: '' }, 0).isAtEnd, false);
 });
 
 test('a group left without an end by a dead server is dropped', () => {

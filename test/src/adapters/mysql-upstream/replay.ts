@@ -27,6 +27,8 @@ export interface ReplayOptions {
   readonly rules?: readonly string[];
   readonly start?: Position;
   readonly spillBytes?: number;
+  /** GTID behind which nothing is read. */
+  readonly until?: string;
 }
 
 /** The head of every replay: a ROTATE that names the file, and a format without checksums. */
@@ -49,7 +51,9 @@ export function replayBytes(bytes: Uint8Array, options: ReplayOptions = {}): Rep
   framing.expectEvents();
   const flavor = options.flavor ?? 'mariadb';
   const start = options.start ?? { ts: 0, gtid: '' };
-  const clock = flavor === 'mariadb' ? new MariadbClock(start) : new MysqlClock(start, 0);
+  const { until } = options;
+  const clock =
+    flavor === 'mariadb' ? new MariadbClock(start, until) : new MysqlClock(start, 0, until);
   const builder = new ChunkBuilder(flavor);
   const logged: string[] = [];
   const spill = options.spillBytes ?? 1 << 20;
@@ -67,7 +71,7 @@ export function replayBytes(bytes: Uint8Array, options: ReplayOptions = {}): Rep
   let failure: Failure | undefined;
   framing.push(bytes);
   try {
-    while (reader.next(event)) {
+    while (!clock.isAtEnd && reader.next(event)) {
       tracker.accept(event, reader.payloadEndOffset);
       if (tracker.ddl !== undefined) {
         ddls.push(tracker.ddl.ddl);

@@ -275,3 +275,22 @@ describe('the workload upstream', () => {
     assert.throws(() => open('workload:/bank'), /CONFIG_INVALID/);
   });
 });
+
+test('a stream ends behind the transaction that is asked for, also before a DDL, and at once when it was read before', async () => {
+  for (const [until, ts] of [
+    [9, 0],
+    [1, 0],
+    [9, 9],
+  ] as const) {
+    const port = open('workload://bank?accounts=5');
+    const position = { ts, gtid: '' };
+    const request = { position, timeline: [], routing: everything, until: `0-1-${until}` };
+    await ask(port, { kind: 'Open', ...request }, 'Opened');
+    const chunks: UpstreamChunk[] = [];
+    while (chunks.at(-1)?.isEnd !== true)
+      chunks.push(await ask(port, { kind: 'Next', byteCountMax: 1 << 20 }, 'Chunk'));
+    assert.equal(chunks.at(-1)!.resolved.ts, until);
+    assert.ok(chunks.every(({ blocks }) => blocks.every(({ info }) => info.lastTs <= until)));
+    await port.close();
+  }
+});
