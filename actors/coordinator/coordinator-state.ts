@@ -32,7 +32,7 @@ import { mainRef, places } from '#src/protocol/nodes.ts';
 import { newBootstrapper, setNodes, type Bootstrapper } from '../placement/bootstrapper.ts';
 import type { Placed } from './feed-operator.ts';
 import { FeedOperators } from './feed-operators.ts';
-import { newHealth, type FeedHealth } from './feed-health.ts';
+import { healthAfter, type FeedHealth } from './feed-health.ts';
 import type { FeedWrite } from './feed-writes.ts';
 import type { TableAsk } from './table-asks.ts';
 
@@ -184,7 +184,7 @@ export function newFeed(
     placed: null,
     isBootstrapped: false,
     status: blankStatus(id),
-    health: newHealth(nowMs),
+    health: healthAfter(record.setback, nowMs),
     retryAtMs: -Infinity,
     closeAtMs: -Infinity,
     epochMin: 0,

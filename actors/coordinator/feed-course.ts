@@ -13,7 +13,7 @@ import {
   type CoordinatorState,
   type Feed,
 } from './coordinator-state.ts';
-import { failing, patientBackoff, promptBackoff, reached } from './feed-health.ts';
+import { backoffOf, failing, reached, setbackOf } from './feed-health.ts';
 import { isOf, placementOf, type MaintainerWord, type Placed } from './feed-operator.ts';
 import { saveStatus } from './feed-status.ts';
 import { ended } from './feed-stopping.ts';
@@ -141,7 +141,7 @@ function failed(
   }
   const token = failure.detail?.['token'];
   // Only before any progress: afterwards it is a younger owner that has taken over, and this one ends.
-  const isBehind = failure.code === 'SINK_FENCED' && feed.health.progressTs < 0;
+  const isBehind = failure.code === 'SINK_FENCED' && !feed.health.isHeard;
   if (isBehind && typeof token === 'number') {
     const found = epochOf(token);
     if (!isEpochBelowMax(found)) return failForGood(state, feed, noTokenLeft(failure), isClosed);
@@ -151,7 +151,7 @@ function failed(
     return [];
   }
   const bounds = {
-    ...(state.props.isPrompt ? promptBackoff : patientBackoff),
+    ...backoffOf(state.props.isPrompt),
     stuckAfterMs: feed.record.config.stuckAfterMs,
   };
   const world = { nowMs: env.now(), random: env.random() };
@@ -160,7 +160,14 @@ function failed(
   feed.health = verdict.health;
   feed.retryAtMs = env.now() + verdict.afterMs;
   // State, failure and epoch in one write (F9): whatever the old maintainer still says is stale from here on.
-  const change = { state: 'warning', failure, hasNewEpoch: true, ifRunning: true } as const;
+  const setback = setbackOf(feed.health, env.now());
+  const change = {
+    state: 'warning',
+    failure,
+    setback,
+    hasNewEpoch: true,
+    ifRunning: true,
+  } as const;
   return [logFailure(feed.id, failure, verdict.afterMs), ...write(state, feed, change)];
 }
 

@@ -3,6 +3,7 @@
  * once for what cannot get better or after too long without progress, `normal` again as soon as the checkpoint moves.
  */
 import type { Failure } from '#src/base/failure.ts';
+import type { Setback } from '#src/protocol/changefeed-record.ts';
 
 /** Delays between attempts, milliseconds; each is twice the one before, give or take a tenth. */
 export interface BackoffBounds {
@@ -14,7 +15,15 @@ export interface BackoffBounds {
 export const patientBackoff: BackoffBounds = { minMs: 10_000, maxMs: 600_000 };
 
 /** For one feed in one process, where somebody is looking: 100 ms to 10 s. */
-export const promptBackoff: BackoffBounds = { minMs: 100, maxMs: 10_000 };
+const promptBackoff: BackoffBounds = { minMs: 100, maxMs: 10_000 };
+
+/** Prompt where somebody is looking. */
+export function backoffOf(isPrompt: boolean): BackoffBounds {
+  return isPrompt ? promptBackoff : patientBackoff;
+}
+
+/** What is left of a delay when another coordinator takes over: it is not known how much of it has passed. */
+const takenUpMsMax = 30_000;
 
 /** The health of one changefeed. */
 export interface FeedHealth {
@@ -23,11 +32,39 @@ export interface FeedHealth {
   /** Monotonic time and place of the last progress. */
   readonly progressAtMs: number;
   readonly progressTs: number;
+  /** A maintainer has told this coordinator of a checkpoint. */
+  readonly isHeard: boolean;
 }
 
 /** A changefeed that has just begun. */
 export function newHealth(nowMs: number): FeedHealth {
-  return { failureCount: 0, progressAtMs: nowMs, progressTs: -1 };
+  return { failureCount: 0, progressAtMs: nowMs, progressTs: -1, isHeard: false };
+}
+
+/** What the record of a failure keeps of it. */
+export function setbackOf(
+  { failureCount, progressAtMs, progressTs }: FeedHealth,
+  nowMs: number,
+): Setback {
+  return { failureCount, progressTs, stuckMs: nowMs - progressAtMs };
+}
+
+/** A changefeed as an earlier coordinator left it: who changes hands is not well for that. */
+export function healthAfter(setback: Setback | null, nowMs: number): FeedHealth {
+  if (setback === null) return newHealth(nowMs);
+  const { failureCount, progressTs, stuckMs } = setback;
+  return { failureCount, progressTs, progressAtMs: nowMs - stuckMs, isHeard: false };
+}
+
+/** How long the next attempt waits for a coordinator that takes over. */
+export function delayAfter(setback: Setback | null, bounds: BackoffBounds, random: number): number {
+  if (setback === null) return 0;
+  return Math.min(takenUpMsMax, delayMs(setback.failureCount - 1, bounds, random));
+}
+
+function delayMs(failureCount: number, { minMs, maxMs }: BackoffBounds, random: number): number {
+  const wholeMs = Math.min(maxMs, minMs * 2 ** Math.min(failureCount, 30));
+  return Math.round(wholeMs * (0.9 + random * 0.2));
 }
 
 /** Its checkpoint is `ts`; `isIdle`: there is nothing more to apply, which is as good as progress. */
@@ -37,8 +74,9 @@ export function reached(
   isIdle: boolean,
   nowMs: number,
 ): FeedHealth {
-  if (ts <= health.progressTs && !isIdle) return health;
-  return { failureCount: 0, progressAtMs: nowMs, progressTs: Math.max(ts, health.progressTs) };
+  if (ts <= health.progressTs && !isIdle) return { ...health, isHeard: true };
+  const progressTs = Math.max(ts, health.progressTs);
+  return { failureCount: 0, progressAtMs: nowMs, progressTs, isHeard: true };
 }
 
 /** What a failure makes of it. */
@@ -55,10 +93,9 @@ export function failing(
 ): Verdict {
   const isStuck = world.nowMs - health.progressAtMs > bounds.stuckAfterMs;
   if (failure.retry === 'Never' || isStuck) return { state: 'failed' };
-  const delayMs = Math.min(bounds.maxMs, bounds.minMs * 2 ** Math.min(health.failureCount, 30));
   return {
     state: 'warning',
     health: { ...health, failureCount: health.failureCount + 1 },
-    afterMs: Math.round(delayMs * (0.9 + world.random * 0.2)),
+    afterMs: delayMs(health.failureCount, bounds, world.random),
   };
 }

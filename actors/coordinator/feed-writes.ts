@@ -18,6 +18,7 @@ import {
   encodeRecord,
   readRecord,
   type ChangefeedRecord,
+  type Setback,
   type StoredState,
 } from '#src/protocol/changefeed-record.ts';
 import type { ChangefeedConfig } from '#src/protocol/changefeed.ts';
@@ -44,6 +45,8 @@ export interface RecordChange {
   readonly warnings?: readonly string[];
   readonly state?: StoredState;
   readonly failure?: Failure | null;
+  /** Goes with a failure; one that is written without it, or ends, leaves none. */
+  readonly setback?: Setback;
   readonly isNew?: false;
   readonly isOpen?: boolean;
   /** A fresh epoch, above the stored one and all that are known to be used (F2). */
@@ -93,7 +96,7 @@ const usedUp = {
 
 /** The record after a change. */
 function changed({ record, epochMin }: Feed, change: RecordChange): ChangefeedRecord {
-  const { config, warnings, state, failure, isNew, isOpen, hasNewEpoch } = change;
+  const { config, warnings, state, failure, setback, isNew, isOpen, hasNewEpoch } = change;
   if (change.ifRunning === true && !isRunning(record)) return record;
   const used = Math.max(record.epoch, epochMin);
   const isUsedUp = hasNewEpoch === true && !isEpochBelowMax(used);
@@ -108,6 +111,7 @@ function changed({ record, epochMin }: Feed, change: RecordChange): ChangefeedRe
     warnings: warnings ?? record.warnings,
     state: state ?? record.state,
     failure: failure === undefined ? record.failure : failure,
+    setback: failure === undefined ? record.setback : (setback ?? null),
   };
 }
 

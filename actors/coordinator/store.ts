@@ -23,6 +23,7 @@ import {
 } from './coordinator-state.ts';
 import { place } from './feed-placing.ts';
 import { takeStatusAnswer, takeStored } from './feed-status.ts';
+import { backoffOf, delayAfter } from './feed-health.ts';
 import {
   answerWrite,
   dropWrites,
@@ -115,6 +116,8 @@ function loaded(state: S, outcome: Outcome<CoordinationAnswer>, env: Env): reado
     const status = statuses.get(statusKey) ?? absentKey(statusKey);
     const feed = newFeed(id, record, { info: entry, status }, env.now());
     takeStored(feed, status);
+    feed.retryAtMs =
+      env.now() + delayAfter(record.setback, backoffOf(state.props.isPrompt), env.random());
     state.feeds.set(id, feed);
   }
   state.phase = 'gathering';

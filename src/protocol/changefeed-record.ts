@@ -9,6 +9,19 @@ import type { ChangefeedConfig, ChangefeedState } from './changefeed.ts';
 /** States that are stored; `removed` while its managers are being closed, then the record is deleted. */
 export type StoredState = Exclude<ChangefeedState, 'starting'>;
 
+/**
+ * How a changefeed in `warning` fared at its last failure: the next coordinator goes on from there. Nodes share no clock, so the
+ * time is a length.
+ */
+export interface Setback {
+  /** Failures since the last progress, at least 1. */
+  readonly failureCount: number;
+  /** Place of the last progress; -1: none yet. */
+  readonly progressTs: number;
+  /** Milliseconds since the last progress. */
+  readonly stuckMs: number;
+}
+
 /** Version 1: first. */
 export interface ChangefeedRecord {
   readonly version: 1;
@@ -16,6 +29,8 @@ export interface ChangefeedRecord {
   readonly state: StoredState;
   /** Why, for `warning` and `failed`. */
   readonly failure: Failure | null;
+  /** Null in every state but `warning`. */
+  readonly setback: Setback | null;
   /** The maintainerEpoch persisted last; rises with every ownership attempt (spec/02 F2). */
   readonly epoch: number;
   /** Wall time of its creation, for people. */
@@ -54,6 +69,7 @@ export function newRecord(
     config,
     state: 'normal',
     failure: null,
+    setback: null,
     epoch,
     createdMs,
     isNew: true,
@@ -84,7 +100,14 @@ export function readRecord(text: string): ChangefeedRecord | null {
     typeof isNew === 'boolean' &&
     typeof isOpen === 'boolean' &&
     Array.isArray(warnings);
-  return isWhole ? (value as unknown as ChangefeedRecord) : null;
+  if (!isWhole) return null;
+  const setback = isSetback(value['setback']) ? value['setback'] : null;
+  return { ...(value as unknown as ChangefeedRecord), setback };
+}
+
+function isSetback(value: unknown): value is Setback {
+  if (!isObject(value)) return false;
+  return ['failureCount', 'progressTs', 'stuckMs'].every((key) => Number.isFinite(value[key]));
 }
 
 /** Reads a stored status; null when the text is not one of a version that is known. */

@@ -46,6 +46,47 @@ test('FEATURES 1.2: a warning is placed again after its delay, and over when the
   assert.deepEqual([one.record('f')?.state, one.record('f')?.failure], ['normal', null]);
 });
 
+test('FEATURES 1.2: a warning outlives its coordinator: delays go on, the same checkpoint is no progress, half an hour is half an hour', () => {
+  let one = withFeed();
+  one.reports('b', [reportOf('f', 3, { status: { checkpoint: positionAt(5), resolvedTs: 9 } })]);
+  const waits: number[] = [];
+  const stuckMs: number[] = [];
+  for (;;) {
+    const epoch = one.record('f')!.epoch;
+    const node = one.state.feeds.get('f')!.placed!.node;
+    // It works for six minutes and gets nowhere; then its coordinator is followed by another one.
+    one.reports(node, [
+      reportOf('f', epoch, { status: { checkpoint: positionAt(5), resolvedTs: 9 } }),
+    ]);
+    one.passes(360_000);
+    one.reports(node, [lastWord('f', epoch, { state: 'failed', failure: trouble })]);
+    if (one.record('f')?.state === 'failed') break;
+    stuckMs.push(one.record('f')!.setback!.stuckMs / 60_000);
+    one = ToldCoordinator.running(['a', 'b'], [], one.store);
+    one.sends();
+    let seconds = 0;
+    for (; !one.sends().some((line) => line.includes('Add')); seconds++) one.passes(1_000);
+    waits.push(seconds);
+  }
+  assert.deepEqual(stuckMs.map(Math.floor), [6, 12, 18, 25]);
+  assert.deepEqual(waits, [10, 20, 30, 30]);
+  // Whoever resumes it begins anew.
+  one.ask({ kind: 'ResumeChangefeed', id: 'f' });
+  assert.deepEqual([one.record('f')?.state, one.record('f')?.setback], ['normal', null]);
+});
+
+test('a warning that is over leaves nothing behind', () => {
+  const one = withFeed();
+  one.reports('b', [lastWord('f', 3, { state: 'failed', failure: trouble })]);
+  assert.equal(one.record('f')?.setback?.failureCount, 1);
+  one.passes(11_000);
+  const { node, epoch } = one.state.feeds.get('f')!.placed!;
+  one.reports(node, [
+    reportOf('f', epoch, { status: { checkpoint: positionAt(6), resolvedTs: 9 } }),
+  ]);
+  assert.deepEqual([one.record('f')?.state, one.record('f')?.setback], ['normal', null]);
+});
+
 test('spec/03 3c: a node that may not write says nothing of the changefeed', () => {
   const one = withFeed();
   const fenced = failure('SINK_FENCED', 'this node may not write any more', { scope: 'Node' });

@@ -38,11 +38,12 @@ test('FEATURES 1.2: a checkpoint that moves, or has nothing left to do, resets t
   assert.equal(verdict.state, 'warning');
   if (verdict.state !== 'warning') return;
   const { health } = verdict;
-  assert.equal(reached(health, -1, false, 9), health);
+  assert.deepEqual(reached(health, -1, false, 9), { ...health, isHeard: true });
   assert.deepEqual(reached(health, 7, false, 9), {
     failureCount: 0,
     progressAtMs: 9,
     progressTs: 7,
+    isHeard: true,
   });
   assert.equal(reached({ ...health, progressTs: 7 }, 7, true, 9).failureCount, 0);
 });
