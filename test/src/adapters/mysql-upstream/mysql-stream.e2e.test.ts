@@ -9,7 +9,7 @@ import type { Position } from '#src/model/position.ts';
 import type { UpstreamChecked, UpstreamChunk, UpstreamPort } from '#src/ports/upstream.ts';
 import { Proxy } from '#test/net/proxy.ts';
 import { mysqlMissing, startMysql, type MysqlServer } from '#test/servers/mysql.ts';
-import { check, checkFailure, History, next, open, readHistory } from './history.ts';
+import { allTables, check, checkFailure, History, next, open, readHistory } from './history.ts';
 
 describe('MySQL', { skip: await mysqlMissing() }, () => {
   let server: MysqlServer;
@@ -130,6 +130,35 @@ describe('MySQL', { skip: await mysqlMissing() }, () => {
         untilTs: checked.newest.ts,
       });
       assert.deepEqual(rest.history.lines(), history.lines(start.ts), start.gtid);
+    }
+  });
+
+  test('a stream ends behind the set that is asked for, compressed and tagged transactions too', async () => {
+    const { checked, positions } = await whole();
+    const { timeline } = checked;
+    const port = upstream();
+    const executed = GtidSet.parse(checked.newest.gtid);
+    const [plain] = executed.sources();
+    for (const until of [`${plain}:1-6`, `${plain}:12`, checked.newest.gtid]) {
+      const request = { position: checked.start, timeline, routing: allTables, until };
+      assert.ok((await port.call({ kind: 'Open', ...request })).ok);
+      const chunks: UpstreamChunk[] = [];
+      while (chunks.at(-1)?.isEnd !== true) {
+        const chunk = await next(port);
+        assert.ok('blocks' in chunk, JSON.stringify(chunk));
+        chunks.push(chunk);
+      }
+      const { resolved } = chunks.at(-1)!;
+      const wanted = GtidSet.parse(until);
+      const before = positions.findLast(({ ts }) => ts < resolved.ts);
+      assert.ok(GtidSet.parse(resolved.gtid).contains(wanted), resolved.gtid);
+      assert.ok(!GtidSet.parse(before?.gtid ?? '').contains(wanted), before?.gtid);
+      const lasts = chunks.flatMap(({ blocks }) => blocks.map(({ info }) => info.lastTs));
+      assert.ok(Math.max(...lasts) <= resolved.ts);
+      // Read before, it is at its end at once.
+      assert.ok((await port.call({ kind: 'Open', ...request, position: resolved })).ok);
+      const again = await next(port);
+      assert.ok('blocks' in again && again.isEnd === true && again.blocks.length === 0);
     }
   });
 
