@@ -23,6 +23,7 @@ export function listedChangefeed(view: ChangefeedView): Readonly<Record<string, 
     checkpoint_gtid: status.checkpoint?.gtid ?? '',
     checkpoint_time: timeText(status.appliedMs),
     resolved_ts: status.resolvedTs,
+    lag_ms: lagMs(status),
     error: status.failure === null ? null : errorOf(status.failure, view.maintainer ?? ''),
   };
 }
@@ -51,7 +52,6 @@ export function shownChangefeed(
       sink: { 'lane-count': config.laneCount },
     },
     warnings: status.warnings,
-    lag_ms: lagMs(status),
     table_count: status.spanCount,
     rows: status.counts.rows,
     transactions: status.counts.transactions,

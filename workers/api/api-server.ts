@@ -181,6 +181,11 @@ interface UpdateBody {
   readonly replica_config?: unknown;
 }
 
+interface ResumeBody {
+  /** TiCDC's; 0: it goes on where it stands, which is all that can be done here. */
+  readonly overwrite_checkpoint_ts?: number;
+}
+
 function addChangefeedRoutes(app: FastifyInstance, plane: ControlPlane): void {
   const base = '/api/v2/changefeeds';
   app.get<{ Querystring: { readonly state?: string } }>(
@@ -237,8 +242,13 @@ function addChangefeedRoutes(app: FastifyInstance, plane: ControlPlane): void {
   app.post<WithId>(`${base}/:id/pause`, { schema: schemas.action }, ({ params }) =>
     done(plane.pause(params.id)),
   );
-  app.post<WithId>(`${base}/:id/resume`, { schema: schemas.action }, ({ params }) =>
-    done(plane.resume(params.id)),
+  app.post<WithId & { Body: ResumeBody | null | undefined }>(
+    `${base}/:id/resume`,
+    { schema: schemas.resume },
+    ({ params, body }) => {
+      refuseOverwrite(body?.overwrite_checkpoint_ts ?? 0);
+      return done(plane.resume(params.id));
+    },
   );
   app.delete<WithId>(`${base}/:id`, { schema: schemas.action }, ({ params }) =>
     done(plane.remove(params.id)),
@@ -297,6 +307,19 @@ function tableAnswer({ schema, table }: TableName): object {
 async function done(work: Promise<void>): Promise<object> {
   await work;
   return {};
+}
+
+/**
+ * A position stands in the downstream, in the transactions of the data it tells of. Set back, rows would be applied twice; set
+ * forward, changes would be left out: a copy that is to begin elsewhere is another changefeed.
+ */
+function refuseOverwrite(ts: number): void {
+  if (ts === 0) return;
+  const what = 'the position of a changefeed stands downstream, with its data, and cannot be set';
+  fail(
+    'CONFIG_INVALID',
+    `overwrite_checkpoint_ts: ${what}: remove it, and create another one, of another id, that starts elsewhere`,
+  );
 }
 
 /** Another node may be drained by now: its drain goes on. */

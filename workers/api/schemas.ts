@@ -36,6 +36,7 @@ const changefeedCommon = {
   checkpoint_gtid: text,
   checkpoint_time: text,
   resolved_ts: count,
+  lag_ms: count,
   error: nullable(failure),
 } as const;
 
@@ -50,7 +51,6 @@ const changefeed = {
     target_gtid: text,
     config: { type: 'object', additionalProperties: true },
     warnings: { type: 'array', items: text },
-    lag_ms: count,
     table_count: count,
     rows: count,
     transactions: count,
@@ -148,7 +148,11 @@ export const schemas = {
     body: {
       ...strict,
       minProperties: 1,
-      properties: { sink_uri: uri, target_gtid: nullable(gtid), replica_config: replicaConfig },
+      properties: {
+        sink_uri: uri,
+        target_gtid: { ...gtid, nullable: true },
+        replica_config: replicaConfig,
+      },
     },
     response: answers(changefeed),
   },
@@ -166,6 +170,12 @@ export const schemas = {
     }),
   },
   action: { params: byId, response: answers(done) },
+  resume: {
+    params: byId,
+    // No body at all is the usual one.
+    body: { ...strict, nullable: true, properties: { overwrite_checkpoint_ts: count } },
+    response: answers(done),
+  },
   tables: {
     params: byId,
     response: answers(

@@ -67,6 +67,7 @@ export async function listChangefeeds(
       ['state', (row) => row['state']],
       ['stage', (row) => row['stage']],
       ['checkpoint', (row) => row['checkpoint_gtid']],
+      ['lag', lagText],
       ['error', (row) => (row['error'] as Answer | null)?.['code']],
     ]),
   );

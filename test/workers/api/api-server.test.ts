@@ -61,6 +61,22 @@ test('a node says who it is, and that it is well', async (t) => {
   assert.deepEqual((await node.call('GET', base)).body, { total: 0, items: [] });
 });
 
+test('a position that somebody wants to set is refused, not passed over', async (t) => {
+  const node = await start(t);
+  await create(node, 'f');
+  await node.call('POST', `${base}/f/pause`);
+  const resume = (body?: object): Promise<ApiAnswer> => node.call('POST', `${base}/f/resume`, body);
+  assert.equal(
+    errorOf(await resume({ overwrite_checkpoint_ts: 7 })),
+    '400 CONFIG_INVALID: overwrite_checkpoint_ts: the position of a changefeed stands downstream, with its data, and cannot be set: remove it, and create another one, of another id, that starts elsewhere',
+  );
+  assert.equal(
+    errorOf(await resume({ checkpoint: 7 })),
+    '400 API_INVALID: body must not have "checkpoint"',
+  );
+  assert.equal((await resume({ overwrite_checkpoint_ts: 0 })).status, 200);
+});
+
 test('of two updates at once the second is a conflict that says what to do', async (t) => {
   const node = await start(t);
   await create(node, 'f');
@@ -93,6 +109,8 @@ test(
     const running = await node.until('f-1', (body) => Number(body['transactions']) > 20);
     assert.equal(running['state'], 'normal', JSON.stringify(running));
     assert.equal(running['maintainer_capture_id'], 'node-1');
+    const [listed] = (await node.call('GET', base)).body['items'] as Record<string, unknown>[];
+    assert.deepEqual([listed?.['id'], typeof listed?.['lag_ms']], ['f-1', 'number']);
     const tables = (await node.call('GET', `${base}/f-1/tables`)).body;
     assert.equal(tables['total'], 1);
     assert.ok((tables['items'] as { tables: string[] }[])[0]!.tables.includes('bank.account_0'));
