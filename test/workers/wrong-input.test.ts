@@ -3,7 +3,9 @@
  * as the command line calls them; what needs a database server is in test/e2e/wrong-input.e2e.test.ts.
  */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
@@ -13,6 +15,7 @@ import {
   queryChangefeed,
   updateChangefeed,
 } from '#workers/client-commands/changefeed-command.ts';
+import { ApiClient } from '#workers/client-commands/api-client.ts';
 import { listCaptures } from '#workers/client-commands/node-command.ts';
 import { server, type ServerOptions } from '#workers/server-command.ts';
 import { TestNode } from './api/api-stage.ts';
@@ -282,6 +285,14 @@ test('client commands refuse wrong options in exact words, before or without a s
   const cases: readonly (readonly [run: () => Promise<unknown>, words: string])[] = [
     [() => listCaptures(client), 'API_UNREACHABLE: no sluice server answers at http://127.0.0.1:1'],
     [
+      () => listCaptures({ server: 'http://127.0.0.1:2,http://127.0.0.1:3/' }),
+      'API_UNREACHABLE: no sluice server answers at http://127.0.0.1:2, http://127.0.0.1:3',
+    ],
+    [
+      () => listCaptures({ server: 'http://127.0.0.1:1,h' }),
+      'CONFIG_INVALID: --server: "h" is not of the form http://HOST:PORT',
+    ],
+    [
       () => listCaptures({ server: 'localhost:8300' }),
       'CONFIG_INVALID: --server: "localhost:8300" is not of the form http://HOST:PORT',
     ],
@@ -421,3 +432,24 @@ test('a data directory belongs to one process at a time', { timeout: 60_000 }, a
     /^COORDINATION_FAILED: .*another process/,
   );
 });
+
+test(
+  'of several servers the first that can be reached is asked, and no other',
+  { timeout: 60_000 },
+  async (t) => {
+    const node = await TestNode.start();
+    t.after(() => node.stop());
+    const api = new ApiClient({ server: `http://127.0.0.1:2,http://${node.api.address}` });
+    assert.equal((await api.get('/captures'))['total'], 1);
+    // One that takes the connection may have taken the request: nobody else is asked the same.
+    const cutting = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
+    t.after(() => cutting.close());
+    await once(cutting, 'listening');
+    const { port } = cutting.address() as AddressInfo;
+    const cut = new ApiClient({ server: `http://127.0.0.1:${port},http://${node.api.address}` });
+    assert.equal(
+      await wordsOf(() => cut.post('/owner/resign')),
+      `API_UNREACHABLE: no sluice server answers at http://127.0.0.1:${port}`,
+    );
+  },
+);

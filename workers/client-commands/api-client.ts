@@ -16,19 +16,24 @@ export interface ClientOptions {
 export type Answer = Readonly<Record<string, unknown>>;
 
 const requestMsMax = 120_000;
+/** Nothing of the request has left this process then: another node may be asked. */
+const notSent: ReadonlySet<unknown> = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
 
-/** Talks to one server. */
+/** Talks to one node: the first of those given that can be reached. */
 export class ApiClient {
-  readonly #url: string;
+  readonly #origins: readonly string[];
   readonly #token: Secret | null;
 
   /** CONFIG_INVALID for a URL or token file that is none. */
   constructor({ server, tokenFile }: ClientOptions) {
-    const url = URL.canParse(server) ? new URL(server) : null;
-    if (url === null || !['http:', 'https:'].includes(url.protocol)) {
-      fail('CONFIG_INVALID', `--server: "${maskUri(server)}" is not of the form http://HOST:PORT`);
-    }
-    this.#url = url.origin;
+    this.#origins = server.split(',').map(originOf);
     this.#token = tokenFile === undefined ? null : readToken(tokenFile, '--token-file');
   }
 
@@ -49,7 +54,7 @@ export class ApiClient {
   }
 
   async #call(method: string, path: string, body: Answer | undefined): Promise<Answer> {
-    const response = await fetch(`${this.#url}/api/v2${path}`, {
+    const response = await this.#fetch(path, {
       method,
       headers: {
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -57,11 +62,7 @@ export class ApiClient {
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(requestMsMax),
-    }).catch((error: unknown) =>
-      fail('API_UNREACHABLE', `no sluice server answers at ${this.#url}`, {
-        cause: String(error),
-      }),
-    );
+    });
     const answer = await bodyOf(response);
     if (response.ok) return answer;
     const { error_code: code, error_msg: message } = answer;
@@ -72,6 +73,35 @@ export class ApiClient {
       ),
     );
   }
+
+  async #fetch(path: string, request: RequestInit): Promise<Response> {
+    const tried: string[] = [];
+    let cause = '';
+    for (const origin of this.#origins) {
+      tried.push(origin);
+      try {
+        return await fetch(`${origin}/api/v2${path}`, request);
+      } catch (error) {
+        cause = String(error);
+        if (!notSent.has(codeOf(error))) break;
+      }
+    }
+    return fail('API_UNREACHABLE', `no sluice server answers at ${tried.join(', ')}`, { cause });
+  }
+}
+
+function originOf(server: string): string {
+  const url = URL.canParse(server) ? new URL(server) : null;
+  if (url !== null && ['http:', 'https:'].includes(url.protocol)) return url.origin;
+  return fail(
+    'CONFIG_INVALID',
+    `--server: "${maskUri(server)}" is not of the form http://HOST:PORT`,
+  );
+}
+
+function codeOf(error: unknown): unknown {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause ? cause.code : undefined;
 }
 
 /** The token in `path`; CONFIG_INVALID, beginning with `option`, when there is none. */

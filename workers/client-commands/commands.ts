@@ -103,7 +103,11 @@ function addTableCommands(changefeed: Command, finish: Finish): void {
 
 function client(command: Command): Command {
   return command
-    .option('--server <url>', 'API of any node', defaultServer)
+    .option(
+      '--server <urls>',
+      'API of any node, or of several, asked until one is reached',
+      defaultServer,
+    )
     .option('--token-file <file>', 'file with the API token')
     .addOption(new Option('--json', 'one JSON line on standard output'));
 }

@@ -37,6 +37,6 @@ export function factsText(facts: readonly (readonly [name: string, value: unknow
 
 function textOf(value: unknown): string {
   if (value === null || value === undefined) return '';
-  if (Array.isArray(value)) return value.map(textOf).join(', ');
+  if (Array.isArray(value)) return value.map(textOf).join('; ');
   return typeof value === 'string' ? value : JSON.stringify(value);
 }

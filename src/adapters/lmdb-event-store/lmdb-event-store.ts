@@ -235,7 +235,7 @@ class LmdbEventStore {
       });
       this.#byteCount += kept.byteLength;
     }
-    this.#log('info', 'event-store-discarded', { span: name, ts, byteCount });
+    this.#log('debug', 'event-store-discarded', { span: name, ts, byteCount });
   }
 
   /** Removes the keys between start and end, a bounded number per transaction; answers the bytes of their blocks. */
