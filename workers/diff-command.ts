@@ -13,7 +13,7 @@ export interface DiffCommandOptions {
 
 /** Compares and prints; exit status 0 when equal, 1 when not. */
 export async function diff(options: DiffCommandOptions): Promise<number> {
-  const { rules } = readChangefeedFile(options.config);
+  const { rules } = readChangefeedFile(options.config, 'process');
   const result = await diffDatabases({
     upstreamUri: options.upstream,
     sinkUri: options.sinkUri,

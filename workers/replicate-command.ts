@@ -21,7 +21,7 @@ export interface ReplicateOptions {
 
 /** Replicates; the exit status (DESIGN §17). */
 export async function replicate(options: ReplicateOptions): Promise<number> {
-  const file = readChangefeedFile(options.config);
+  const file = readChangefeedFile(options.config, 'process');
   const progress = new Progress(options.json === true);
   const replication = await Replication.start({
     upstreamUri: options.upstream,

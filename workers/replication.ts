@@ -9,6 +9,7 @@ import { compileTableFilter } from '#src/model/table-filter.ts';
 import type { StartAt } from '#src/model/start-at.ts';
 import { blankStatus, isLastWord, type ChangefeedStatus } from '#src/protocol/changefeed.ts';
 import { Capture } from './capture.ts';
+import { demandChangefeedId } from './changefeed-id.ts';
 import { checkUris } from './ports.ts';
 import type { CaptureSettings } from './settings.ts';
 import { defaultWorkThreadCount } from './shared-memory.ts';
@@ -60,6 +61,7 @@ export class Replication {
   /** Starts threads and changefeed; FailureError CONFIG_INVALID for wrong options. */
   static async start(options: ReplicationOptions): Promise<Replication> {
     checkUris(options.upstreamUri, options.sinkUri);
+    if (options.changefeedId !== undefined) demandChangefeedId(options.changefeedId);
     const rules = options.rules ?? ['*.*'];
     compileTableFilter(rules);
     const startedMs = performance.now();

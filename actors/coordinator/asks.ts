@@ -5,7 +5,8 @@ import type { FailureCode } from '#src/base/failures.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import { addressOf, type Ref } from '#src/kernel/ref.ts';
-import { changefeedInfoKey, changefeedStatusKey, isKeyPart } from '#src/model/coordination-key.ts';
+import { changefeedIdProblem } from '#src/model/changefeed-id.ts';
+import { changefeedInfoKey, changefeedStatusKey } from '#src/model/coordination-key.ts';
 import { partCountMax } from '#src/model/span.ts';
 import type { StartAt } from '#src/model/start-at.ts';
 import { absentKey } from '#src/ports/coordination.ts';
@@ -222,12 +223,8 @@ function create(
   env: Env,
 ): readonly Effect[] {
   const { id } = config;
-  if (!isKeyPart(id))
-    return no(
-      asker,
-      'CONFIG_INVALID',
-      `changefeed id ${JSON.stringify(id)}: letters, digits, . _ : - only`,
-    );
+  const problem = changefeedIdProblem(id);
+  if (problem !== null) return no(asker, 'CONFIG_INVALID', problem);
   const { clusterId, feedCountMax } = state.props;
   if (state.feeds.size >= feedCountMax)
     return no(

@@ -4,18 +4,43 @@ import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { fail, messageOf } from '../base/failure.ts';
 
-const schema = z.strictObject({
+const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
+const durationForm = /^\d+(s|m|h)$/;
+
+function msOf(duration: string): number {
+  return Number.parseInt(duration, 10) * unitMs[duration.at(-1) as keyof typeof unitMs];
+}
+
+/**
+ * The shortest that a feed may go without progress, which is half an hour where nobody is looking (FEATURES 1.2): a failover of
+ * either end is no reason to give up. Nothing at all would fail it before it has begun.
+ */
+const patienceMin = { server: '30m', process: '1s' } as const;
+const patienceMax = '8760h';
+
+/** Who runs the changefeed: a server, or a process of its own that somebody looks at. */
+export type RunBy = keyof typeof patienceMin;
+
+function patience(runBy: RunBy): z.ZodDefault<z.ZodString> {
+  const min = patienceMin[runBy];
+  const isWithin = (text: string): boolean =>
+    !durationForm.test(text) || (msOf(text) >= msOf(min) && msOf(text) <= msOf(patienceMax));
+  return z
+    .string()
+    .regex(durationForm, 'a number with s, m or h, e.g. 30m')
+    .refine(isWithin, `from ${min} to ${patienceMax}`)
+    .default('30m')
+    .describe('without progress for this long the feed is failed');
+}
+
+const serverSchema = z.strictObject({
   'memory-quota': z
     .int()
     .min(16 * 2 ** 20)
     .max(2 ** 40)
     .default(128 * 2 ** 20)
     .describe('bytes that all queues of the feed may hold together'),
-  'changefeed-error-stuck-duration': z
-    .string()
-    .regex(/^\d+(s|m|h)$/, 'a number with s, m or h, e.g. 30m')
-    .default('30m')
-    .describe('without progress for this long the feed is failed'),
+  'changefeed-error-stuck-duration': patience('server'),
   filter: z
     .strictObject({
       rules: z
@@ -51,6 +76,11 @@ const schema = z.strictObject({
     .prefault({}),
 });
 
+const schemas = {
+  server: serverSchema,
+  process: serverSchema.extend({ 'changefeed-error-stuck-duration': patience('process') }),
+} as const;
+
 /** What the file says, with defaults filled in. Bytes and milliseconds. */
 export interface ChangefeedFile {
   readonly memoryQuota: number;
@@ -61,11 +91,10 @@ export interface ChangefeedFile {
   readonly splitAbove: number | null;
 }
 
-const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
-
 /** Reads `path`, or the defaults when it is undefined; CONFIG_INVALID lists every problem with its key. */
-export function readChangefeedFile(path: string | undefined): ChangefeedFile {
-  return parseChangefeedConfig(path === undefined ? {} : readToml(path), path ?? 'configuration');
+export function readChangefeedFile(path: string | undefined, runBy: RunBy): ChangefeedFile {
+  const value = path === undefined ? {} : readToml(path);
+  return parseChangefeedConfig(value, path ?? 'configuration', runBy);
 }
 
 /** The file's keys and values as data, unchecked: what the command line sends to a server. */
@@ -78,16 +107,15 @@ export function readToml(path: string): unknown {
 }
 
 /** Checks a configuration; CONFIG_INVALID, beginning with `where`, lists every problem with its key. */
-export function parseChangefeedConfig(value: unknown, where: string): ChangefeedFile {
-  const parsed = schema.safeParse(value);
+export function parseChangefeedConfig(value: unknown, where: string, runBy: RunBy): ChangefeedFile {
+  const parsed = schemas[runBy].safeParse(value);
   if (!parsed.success) {
     return fail('CONFIG_INVALID', `${where}: ${problemsOf(parsed.error, 'file').join('; ')}`);
   }
   const { filter, scheduler, sink, ...rest } = parsed.data;
-  const stuck = rest['changefeed-error-stuck-duration'];
   return {
     memoryQuota: rest['memory-quota'],
-    stuckAfterMs: Number.parseInt(stuck, 10) * unitMs[stuck.at(-1) as keyof typeof unitMs],
+    stuckAfterMs: msOf(rest['changefeed-error-stuck-duration']),
     rules: filter.rules,
     laneCount: sink['lane-count'],
     splitAbove: scheduler['enable-table-across-nodes'] ? scheduler['write-key-threshold'] : null,

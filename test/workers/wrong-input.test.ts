@@ -17,6 +17,7 @@ import {
 } from '#workers/client-commands/changefeed-command.ts';
 import { ApiClient } from '#workers/client-commands/api-client.ts';
 import { listCaptures } from '#workers/client-commands/node-command.ts';
+import { replicate } from '#workers/replicate-command.ts';
 import { server, type ServerOptions } from '#workers/server-command.ts';
 import { TestNode } from './api/api-stage.ts';
 
@@ -151,6 +152,13 @@ const creations: readonly (readonly [body: unknown, answer: string])[] = [
     { replica_config: { changefeed_error_stuck_duration: 'soon' } },
     '400 CONFIG_INVALID: replica_config: changefeed-error-stuck-duration: a number with s, m or h, e.g. 30m',
   ],
+  ...['0s', '1799s', '29m', '8761h'].map(
+    (changefeed_error_stuck_duration) =>
+      [
+        { replica_config: { changefeed_error_stuck_duration } },
+        '400 CONFIG_INVALID: replica_config: changefeed-error-stuck-duration: from 30m to 8760h',
+      ] as const,
+  ),
   [
     { replica_config: { filter: { rules: ['a', 'b.', '*.*.*'] } } },
     '400 CONFIG_INVALID: filter rules: "a": a rule has the form schema.table; "b.": a name is missing; "*.*.*": a name with a dot stands in backquotes',
@@ -279,8 +287,17 @@ const creation = {
   confirm: false,
 };
 
-test('client commands refuse wrong options in exact words, before or without a server', async () => {
+const replication = {
+  upstream: 'workload://bank',
+  sinkUri: 'blackhole://',
+  start: 'now',
+  untilCaughtUp: false,
+  logLevel: 'silent',
+} as const;
+
+test('client commands and a replication refuse wrong options in exact words, before or without a server', async () => {
   const broken = file('broken.toml', 'memory-quota = \n');
+  const hasty = file('hasty.toml', "changefeed-error-stuck-duration = '0s'\n");
   const wrong = file('wrong.toml', '[filter]\nrule = ["a.b"]\n[sink]\nlane-count = 65\n');
   const cases: readonly (readonly [run: () => Promise<unknown>, words: string])[] = [
     [() => listCaptures(client), 'API_UNREACHABLE: no sluice server answers at http://127.0.0.1:1'],
@@ -327,6 +344,18 @@ test('client commands refuse wrong options in exact words, before or without a s
     [
       () => createChangefeed({ ...creation, config: wrong }),
       `CONFIG_INVALID: ${wrong}: filter: Unrecognized key: "rule"; sink.lane-count: Too big: expected number to be <=64`,
+    ],
+    [
+      () => createChangefeed({ ...creation, config: hasty }),
+      `CONFIG_INVALID: ${hasty}: changefeed-error-stuck-duration: from 30m to 8760h`,
+    ],
+    [
+      () => replicate({ ...replication, config: hasty }),
+      `CONFIG_INVALID: ${hasty}: changefeed-error-stuck-duration: from 1s to 8760h`,
+    ],
+    [
+      () => replicate({ ...replication, changefeedId: 'a_b' }),
+      `CONFIG_INVALID: changefeed id "a_b": ${idForm}`,
     ],
     [
       () => createChangefeed(creation),

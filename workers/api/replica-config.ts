@@ -3,7 +3,7 @@ import { parseChangefeedConfig, type ChangefeedFile } from '#src/config/changefe
 
 /** Checks it as the file is checked; CONFIG_INVALID lists every problem with its key. */
 export function configOf(value: unknown): ChangefeedFile {
-  return parseChangefeedConfig(withDashes(value, 0), 'replica_config');
+  return parseChangefeedConfig(withDashes(value, 0), 'replica_config', 'server');
 }
 
 /** TiCDC's JSON writes keys with underscores, its files with dashes; both are taken. */

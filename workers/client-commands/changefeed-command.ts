@@ -40,7 +40,7 @@ export async function createChangefeed(options: CreateOptions): Promise<number> 
   const { changefeedId, upstream, sinkUri, config, start, targetGtid } = options;
   if (changefeedId !== undefined) demandChangefeedId(changefeedId);
   checkUris(upstream, sinkUri);
-  readChangefeedFile(config);
+  readChangefeedFile(config, 'server');
   const client = new ApiClient(options);
   if (!(await isConfirmed(options, `create changefeed ${changefeedId ?? ''}`.trim()))) return 1;
   const answer = await client.post('/changefeeds', {
@@ -107,7 +107,7 @@ export async function moveChangefeed(
 export async function updateChangefeed(options: UpdateOptions): Promise<number> {
   const { sinkUri, config, targetGtid } = options;
   if (sinkUri !== undefined) checkSinkUri(sinkUri);
-  readChangefeedFile(config);
+  readChangefeedFile(config, 'server');
   const answer = await new ApiClient(options).put(pathOf(options), {
     ...(sinkUri === undefined ? {} : { sink_uri: sinkUri }),
     ...(targetGtid === undefined ? {} : { target_gtid: targetGtid === 'none' ? null : targetGtid }),

@@ -35,7 +35,12 @@ test('every refusal names the changefeed, its state, and what can be done with i
     ],
     [
       { kind: 'CreateChangefeed', config: configOf('a/b'), createdMs: 7 },
-      'CONFIG_INVALID: changefeed id "a/b": letters, digits, . _ : - only',
+      'CONFIG_INVALID: changefeed id "a/b": letters and digits, in parts joined by single dashes, at most 128',
+    ],
+    // What a key could hold is not enough of a name.
+    [
+      { kind: 'CreateChangefeed', config: configOf('a.b_c'), createdMs: 7 },
+      'CONFIG_INVALID: changefeed id "a.b_c": letters and digits, in parts joined by single dashes, at most 128',
     ],
     [
       { kind: 'UpdateChangefeed', config: configOf('runs'), before: configOf('runs') },
