@@ -120,6 +120,8 @@ export class Shell {
     if (this.#isFenced(cell.life)) return this.#refused(envelope, 'fenced', cell);
     if (!cell.mailbox.push(envelope)) {
       this.#refused(envelope, 'mailbox-full', cell);
+      // What other nodes send may be lost on the way anyway, and no credit binds them: they end nobody here.
+      if (envelope.from.node !== undefined) return;
       // A full mailbox means that a protocol's credit is broken: nothing may be lost silently.
       this.#end(cell, {
         kind: 'fault',

@@ -80,6 +80,18 @@ test('basic: a node that is silent for 30 s gets nothing', () => {
   assert.deepEqual(adds, ['a Add f 1', 'a Add g 1']);
 });
 
+test('drain: a target that is the only node left is given what has none, and only then', () => {
+  const one = ToldCoordinator.running(['a', 'b']);
+  one.ask({ kind: 'DrainCapture', node: 'a' });
+  one.passes(6_000);
+  one.sends();
+  one.creates('f');
+  assert.deepEqual(one.sends(), ['b Add f 1']);
+  one.sees(['a']);
+  one.passes(1_000);
+  assert.ok(one.sends().includes('a Add f 2'));
+});
+
 test('drain: the next coordinator goes on with it, and it ends when the node has left', () => {
   const one = new ToldCoordinator(
     ['a', 'b'],

@@ -166,3 +166,22 @@ test('a drain target is emptied and given nothing', () => {
   one.beat('a', 10, { seen: ['u'] });
   assert.equal(one.state.table.get('u')!.node, 'a');
 });
+
+test('a drain target that is the only node left serves everything: nothing stands still for a drain', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  one.tell({ kind: 'DrainChanged', drain: { number: 1, node: 'a' } });
+  one.tick();
+  one.tell({
+    kind: 'NodesChanged',
+    self: 'a',
+    nodes: ['a'],
+    lease: null,
+    members: [],
+    isComplete: true,
+  });
+  one.beat('a', 10, { seen: ['u'] });
+  assert.deepEqual(
+    [...one.state.table.rows()].map(({ span, node }) => [span, node]),
+    ['s', 't', 'u'].map((span) => [span, 'a']),
+  );
+});

@@ -269,6 +269,23 @@ test('a mailbox above its limit ends the cell: nothing is lost silently', () => 
   assert.equal(stage.log('a'), undefined);
 });
 
+test('a mailbox that another node fills refuses it, counted, and the cell goes on; its own side fills it no less', () => {
+  const stage = new Stage();
+  const to = stage.start('a', { mailbox: 2 });
+  const from: Ref = { ...outside, node: 'b' };
+  const abroad = (): void =>
+    stage.shell.deliver({ to, from, epoch: 2, seq: 1, message: { kind: 'Do' } });
+  for (let i = 0; i < 5; i++) abroad();
+  assert.deepEqual(stage.shell.refusals(), { 'Do mailbox-full': 3 });
+  assert.equal(stage.shell.overview()[0]?.refusals, 3);
+  stage.run();
+  assert.deepEqual(stage.log('a'), ['init', 'Do from outside', 'Do from outside']);
+  abroad();
+  abroad();
+  stage.tell(to, { kind: 'Do' });
+  assert.equal(stage.tree.at(-1)?.kind, 'Exited');
+});
+
 test('a fence stops deliveries in the middle of a turn, of its own life only', () => {
   const stage = new Stage();
   const a = stage.start('a', { gate: 1 });
