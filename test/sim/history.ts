@@ -21,6 +21,11 @@ export interface Item {
   readonly ddl: DdlEvent | null;
 }
 
+/** commitTs of the item with this GTID. */
+export function tsOf(gtid: string): number {
+  return Number(gtid.split('-').at(-1)) * tsStep;
+}
+
 /** GTID of the item with this commitTs. */
 export function gtidAt(ts: number): string {
   return `0-1-${ts / tsStep}`;

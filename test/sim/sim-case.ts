@@ -26,6 +26,8 @@ export interface SimOptions {
   readonly chunkItemCount: number;
   /** The feed ends by itself when it has applied what was there at its start. */
   readonly untilCaughtUp: boolean;
+  /** The feed of a cluster ends behind this GTID; absent: never. */
+  readonly untilGtid?: string;
   /** At the end the feed is stopped and the process shut down. */
   readonly stopsAtEnd: boolean;
   /** How long faults may happen. */

@@ -4,7 +4,7 @@ import { failed, failure, ok, type Failure, type Outcome } from '#src/base/failu
 import { BlockWriter, type BlockInfo } from '#src/model/block.ts';
 import type { DdlEvent, Position } from '#src/model/position.ts';
 import type { UpstreamAnswer, UpstreamChunk, UpstreamRequest } from '#src/ports/upstream.ts';
-import { epochMs, gtidAt, tsStep, type History, type Item } from './history.ts';
+import { epochMs, gtidAt, tsOf, tsStep, type History, type Item } from './history.ts';
 import { rowsEventOf } from './row-events.ts';
 import type { LivingPort, PortWeather } from './sim-port.ts';
 import { bigRowCount } from './workload.ts';
@@ -26,10 +26,17 @@ class Stream {
   isCut = false;
   resolvedTs: number;
   readonly writers = new Map<string, BlockWriter>();
+  /** It ends behind this commitTs. */
+  readonly untilTs: number;
 
-  constructor(history: History, ts: number) {
+  constructor(history: History, ts: number, until: string | null) {
+    this.untilTs = until === null ? Infinity : tsOf(until);
     this.index = history.indexAfter(ts);
     this.resolvedTs = ts;
+  }
+
+  get isAtEnd(): boolean {
+    return this.resolvedTs >= this.untilTs;
   }
 
   writer(span: string): BlockWriter {
@@ -68,12 +75,12 @@ export class SimUpstream {
       if (stream !== null) this.#streams.delete(stream);
       stream = null;
     };
-    const open = (position: Position): Outcome<UpstreamAnswer> => {
+    const open = (position: Position, until: string | null): Outcome<UpstreamAnswer> => {
       const trouble = this.#troubleAt(position.ts);
       if (trouble !== null) return failed(trouble);
       this.#assertPlace(position);
       leave();
-      stream = new Stream(this.history, position.ts);
+      stream = new Stream(this.history, position.ts, until);
       this.#streams.add(stream);
       return ok({ kind: 'Opened' });
     };
@@ -82,7 +89,7 @@ export class SimUpstream {
         case 'Check':
           return this.#check(request);
         case 'Open':
-          return open(request.position);
+          return open(request.position, request.until ?? null);
         case 'Next':
           return stream === null || stream.isCut ? failed(lost) : ok(this.#next(stream));
         case 'Route':
@@ -172,6 +179,7 @@ export class SimUpstream {
 
   /** Runs `run` when there is something to say. */
   #wait(stream: Stream, run: () => void): void {
+    if (stream.isAtEnd) return run();
     const item = this.history.items[stream.index];
     const dueMs = (item?.atMs ?? Infinity) - this.#world.now;
     if (dueMs <= 0) run();
@@ -188,7 +196,7 @@ export class SimUpstream {
     const fileBefore = history.fileAt(stream.index);
     let transactionCount = 0;
     let rowsFollow = false;
-    for (let i = 0; i < itemCountMax && stream.index < count; i++) {
+    for (let i = 0; i < itemCountMax && stream.index < count && !stream.isAtEnd; i++) {
       const item = history.items[stream.index]!;
       if (item.ddl !== null && !stream.isPastDdl) {
         chunk.ddl = item.ddl;
@@ -214,6 +222,7 @@ export class SimUpstream {
       commitMs: epochMs + (history.items[stream.index - 1]?.atMs ?? 0),
       ...(chunk.ddl === null ? {} : { ddl: chunk.ddl }),
       ...(rowsFollow ? { rowsFollow } : {}),
+      ...(stream.isAtEnd ? { isEnd: true } : {}),
       byteCount: 100,
       transactionCount,
     };

@@ -46,7 +46,13 @@ export class NodeCluster extends Outside {
     this.#case = simCase;
     this.#options = nodes;
     const { world } = this;
-    const { clockRate, linkDelayMs, memoryQuota, untilCaughtUp } = simCase.options;
+    const {
+      clockRate,
+      linkDelayMs,
+      memoryQuota,
+      untilCaughtUp,
+      untilGtid = null,
+    } = simCase.options;
     // Times of the store are scaled as those of the nodes are; its clock makes no error.
     this.coordination = new SimCoordination(this.#clock(clockRate));
     this.network = new SimNetwork(world, linkDelayMs * 2);
@@ -65,6 +71,7 @@ export class NodeCluster extends Outside {
       startAt: { kind: 'oldest' },
       rules: ['*.*'],
       untilCaughtUp,
+      untilGtid,
       memoryQuota,
       stuckAfterMs: 3_600_000,
     };
