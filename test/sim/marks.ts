@@ -35,6 +35,7 @@ export const neededMarks: readonly string[] = [
   'large transaction staged',
   'late packet committed',
   'log dispatcher-lost',
+  'log node-passed-over',
   'log rotated',
   'log lanes-recovering',
   'log upstream-trouble',

@@ -183,7 +183,8 @@ const draws: Readonly<
     kind: 'cut-node',
     node: pickOf(dice),
     way: dice.of(ways),
-    forMs: lasting(dice, sessionMs),
+    // Beyond what a new coordinator and a new maintainer wait for whoever is not heard.
+    forMs: dice.chance(0.4) ? (1.5 + dice.next() * 3) * sessionMs : lasting(dice, sessionMs),
   }),
   'cut-store': (dice, sessionMs) => ({
     kind: 'cut-store',
