@@ -95,7 +95,10 @@ function build(finish: (status: number) => void): Command {
       '--data-dir <dir>',
       'event store, secret key, and the state of a node without --etcd',
     )
-    .option('--etcd <urls>', 'etcd of the cluster, URL,URL; absent: a node of its own')
+    .option(
+      '--etcd <urls>',
+      'etcd of the cluster, URL,URL, with TLS https://HOST:PORT?ca=FILE&cert=FILE&key=FILE; absent: a node of its own',
+    )
     .option('--cluster-id <id>', 'name of the cluster', 'default')
     .option('--config <file>', 'server configuration (TOML)')
     .option('--workers <n>', 'work threads; default: cores - 1', workerCount)

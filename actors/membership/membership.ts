@@ -162,9 +162,9 @@ function sessionNews(state: S, news: SessionNews, from: Ref): Step<S> {
 
 function watched(state: S, outcome: Outcome<CoordinationAnswer>): Step<S> {
   if (!outcome.ok) {
-    const { code, message } = outcome.failure;
+    const { code, message, cause = '' } = outcome.failure;
     const troubleCount = state.troubleCount + 1;
-    const detail = { code, message, inARow: troubleCount };
+    const detail = { code, message, cause, inARow: troubleCount };
     const said: Effect = { kind: 'Log', level: 'warn', event: 'membership-trouble', detail };
     return [
       { ...state, troubleCount },

@@ -95,9 +95,9 @@ export const stopSelf: Effect = { kind: 'Stop', target: 'self', exit: { kind: 's
 export function trouble(
   { troubleCount: inARow }: { readonly troubleCount: number },
   what: Tag,
-  { code, message }: Failure,
+  { code, message, cause = '' }: Failure,
 ): readonly Effect[] {
   if (!isSeldom(inARow)) return [];
-  const detail = { what, code, message, inARow };
+  const detail = { what, code, message, cause, inARow };
   return [{ kind: 'Log', level: 'warn', event: 'session-trouble', detail }];
 }

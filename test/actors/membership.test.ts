@@ -247,12 +247,15 @@ test('a store that stays away is told of seldom, and at once when it goes away a
     one.tell({ kind: 'CoordinationAnswered', tag: 'watch', outcome });
     return one.effects.filter(({ kind }) => kind === 'Log').length;
   };
-  const away = failed(failure('COORDINATION_UNREACHABLE', 'x', { retry: 'Again' }));
+  const why = { retry: 'Again', cause: 'self-signed certificate' } as const;
+  const away = failed(failure('COORDINATION_UNREACHABLE', 'x', why));
   const told: number[] = [];
   for (let count = 1; count <= 600; count++) if (answer(away) === 1) told.push(count);
   assert.deepEqual(told, [1, 2, 4, 8, 16, 32, 64, 128, 256, 384, 512]);
   answer(ok({ kind: 'Events', events: [], after: 6 }));
   assert.equal(answer(away), 1);
+  const [line] = one.effects.flatMap((effect) => (effect.kind === 'Log' ? [effect.detail] : []));
+  assert.partialDeepStrictEqual(line, { cause: 'self-signed certificate', inARow: 1 });
 });
 
 test('the lease is that of the own session; the same words from others change nothing', () => {
