@@ -106,8 +106,11 @@ export class ClusterNode implements AskedNode {
 
   /** See {@link Capture.ask}; answered at once while no capture runs. */
   async ask(request: CoordinatorRequest): Promise<Outcome<CoordinatorReply>> {
-    if (this.#capture !== null) return await this.#capture.ask(request);
-    const message = 'this node has no session at the moment';
+    const outcome = await this.#capture?.ask(request);
+    const isAnswered = outcome?.ok === true || outcome?.failure.code !== 'COORDINATOR_ABSENT';
+    // That nobody leads is no wonder then, and not what is wrong.
+    if (outcome !== undefined && (isAnswered || this.#capture?.hasClaim === true)) return outcome;
+    const message = 'this node has no session at the moment: its log says what etcd answers';
     return failed(failure('COORDINATOR_ABSENT', message, { retry: 'Again' }));
   }
 

@@ -88,6 +88,11 @@ test('an etcd that stands still fences every node; all come back with it, and no
         },
       );
       await accounts.transfer(200);
+      // Asked while etcd is away: the node waits for a coordinator, then says what is wrong.
+      await assert.rejects(
+        cluster.members[0]!.get('captures'),
+        /: 503 .*this node has no session at the moment: its log says what etcd answers/,
+      );
       await cluster.etcd.kill('SIGCONT');
       await until(
         () => 'every node is back',
