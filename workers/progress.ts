@@ -82,7 +82,7 @@ export class Progress {
       ...counts,
       rowsPerSecond,
       spans: spanCount,
-      lagMs: lagMs(status),
+      lagMs: lagMs(status, Date.now()),
       checkpoint: shortPosition(status),
     };
     const failure =
@@ -97,7 +97,7 @@ export class Progress {
       status.failure === null ? '' : `  ${status.failure.code}: ${status.failure.message}`;
     const text =
       `${status.state} (${status.stage})  ${rowsPerSecond} rows/s  ${status.counts.rows} rows  ` +
-      `lag ${lagMs(status)} ms  ${status.spanCount} tables  checkpoint ${status.checkpoint?.gtid ?? '-'}${trouble}`;
+      `lag ${lagMs(status, Date.now())} ms  ${status.spanCount} tables  checkpoint ${status.checkpoint?.gtid ?? '-'}${trouble}`;
     if (process.stdout.isTTY) {
       process.stdout.write(`\r\u001b[K${text.slice(0, (process.stdout.columns ?? 120) - 1)}`);
       this.#lineOpen = true;

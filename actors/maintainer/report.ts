@@ -61,6 +61,7 @@ export function reportOf(
       newest: state.facts?.newest ?? null,
       sourceMs: totals.sourceMs,
       appliedMs: state.checkpointMs,
+      heldMs: state.phase.at === 'barrier' ? state.phase.ddl.commitMs : 0,
       spanCount: state.table.size,
       placement: loads.map(([node, spanCount]) => ({ node, spanCount })),
       counts: {

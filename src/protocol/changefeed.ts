@@ -75,6 +75,8 @@ export interface ChangefeedStatus {
   /** Server time of the newest transaction read, and of the newest up to the checkpoint, milliseconds; 0 before the first. */
   readonly sourceMs: number;
   readonly appliedMs: number;
+  /** Server time of the DDL that the log is not read beyond until it has run, milliseconds; 0 when there is none. */
+  readonly heldMs: number;
   readonly spanCount: number;
   /** Spans on each node. */
   readonly placement: readonly { readonly node: string; readonly spanCount: number }[];
@@ -104,6 +106,7 @@ export function blankStatus(id: string): ChangefeedStatus {
     newest: null,
     sourceMs: 0,
     appliedMs: 0,
+    heldMs: 0,
     spanCount: 0,
     placement: [],
     counts: noCounts,
@@ -112,8 +115,13 @@ export function blankStatus(id: string): ChangefeedStatus {
   };
 }
 
-/** Server time between the newest transaction read and the checkpoint, milliseconds. */
-export function lagMs(status: ChangefeedStatus): number {
-  if (status.checkpoint !== null && status.checkpoint.ts >= status.resolvedTs) return 0;
-  return Math.max(0, Math.round(status.sourceMs - status.appliedMs));
+/**
+ * How far the checkpoint is behind, milliseconds: in server time, from the newest transaction read. What comes after a DDL is
+ * not read before that has run, so such a one counts from its own time to `nowMs`, the time of day.
+ */
+export function lagMs(status: ChangefeedStatus, nowMs: number): number {
+  const { checkpoint, resolvedTs, sourceMs, appliedMs, heldMs } = status;
+  const heldForMs = heldMs === 0 ? 0 : nowMs - heldMs;
+  const isAtEnd = checkpoint !== null && checkpoint.ts >= resolvedTs;
+  return Math.max(0, Math.round(isAtEnd ? heldForMs : Math.max(sourceMs - appliedMs, heldForMs)));
 }

@@ -23,7 +23,7 @@ export function listedChangefeed(view: ChangefeedView): Readonly<Record<string, 
     checkpoint_gtid: status.checkpoint?.gtid ?? '',
     checkpoint_time: timeText(status.appliedMs),
     resolved_ts: status.resolvedTs,
-    lag_ms: lagMs(status),
+    lag_ms: lagMs(status, Date.now()),
     error: status.failure === null ? null : errorOf(status.failure, view.maintainer ?? ''),
   };
 }
@@ -85,7 +85,7 @@ export function syncedAnswer({ status }: ChangefeedView): Readonly<Record<string
   const info = isSynced
     ? 'everything that was read from the upstream is applied'
     : status.state === 'normal'
-      ? `the checkpoint is ${lagMs(status)} ms behind`
+      ? `the checkpoint is ${lagMs(status, Date.now())} ms behind`
       : `the changefeed is ${status.state}`;
   return {
     synced: isSynced,

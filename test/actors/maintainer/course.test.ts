@@ -105,7 +105,7 @@ test('P7: a checkpoint that stands says what it waits for, and its lag grows', (
   const status = (): readonly unknown[] => {
     one.tick();
     const { stage, checkpoint, ...rest } = one.report!.status;
-    return [stage, checkpoint?.ts, lagMs({ ...rest, stage, checkpoint })];
+    return [stage, checkpoint?.ts, lagMs({ ...rest, stage, checkpoint }, 0)];
   };
   assert.deepEqual(status(), ['running', 20, 0]);
   one.nowMs = 9_999;
@@ -131,7 +131,7 @@ test('before its checkpoint moves the lag counts from what was read first', () =
   one.beat('a', 10, { resolvedTs: 30, totals: { ...noTotals, sourceMs: 8_000 } });
   one.tick();
   // The helper has read something at 1.
-  assert.equal(lagMs(one.report!.status), 7_999);
+  assert.equal(lagMs(one.report!.status, 0), 7_999);
 });
 
 test('a trouble is over when everything runs again and nothing is left to do, also when the upstream rests', () => {
@@ -184,4 +184,21 @@ test('a drain target that is the only node left serves everything: nothing stand
     [...one.state.table.rows()].map(({ span, node }) => [span, node]),
     ['s', 't', 'u'].map((span) => [span, 'a']),
   );
+});
+
+test('while a DDL runs the lag counts from its time: nothing after it is read', () => {
+  const one = Told.running();
+  const at40 = { ddl: { ...ddl, commitMs: 7_000 }, resolved: at(39) };
+  one.beat('a', 39, { ddl: at40 });
+  one.tick();
+  const held = one.report!.status;
+  assert.equal(lagMs(held, 3_607_000), 3_600_000);
+  // Clocks differ: what is committed is never ahead of now.
+  assert.equal(lagMs(held, 6_900), 0);
+  one.saved();
+  one.sink('ddl', { kind: 'DdlDone', ran: true });
+  one.groups();
+  one.beat('a', 40);
+  one.tick();
+  assert.equal(lagMs(one.report!.status, 3_607_000), 0);
 });
