@@ -70,26 +70,26 @@ function remember({ asked }: S, key: string): void {
   }
 }
 
-/** Whoever has waited long enough for a coordinator that only begins is told what it waits for, and asks again. */
+/**
+ * Whoever has waited long enough for a coordinator that waits for nodes is told for which, and asks again. What else a beginning
+ * waits for, its store or its own node, is over soon: the elector's patience bounds it.
+ */
 export function refuseWaiting(state: S, env: Env): readonly Effect[] {
   const nowMs = env.now();
+  const silent = silentNodes(state.bootstrap);
+  if (state.phase !== 'gathering' || silent.includes(state.props.self)) return [];
   const isOver = ({ cameAtMs }: WaitingAsk): boolean => nowMs - cameAtMs >= waitMs;
   const over = state.waiting.filter(isOver);
   if (over.length === 0) return [];
   state.waiting = state.waiting.filter((ask) => !isOver(ask));
-  const why = failureOf('COORDINATOR_ABSENT', awaited(state, nowMs), { retry: 'Again' });
+  const leftMs = Math.max(0, state.gatheringAtMs + patienceMs - nowMs);
+  const what = `waits for a word of ${silent.join(', ')}`;
+  const words = `the new coordinator still ${what}; it goes on without it in ${Math.ceil(leftMs / 1_000)} s`;
+  const why = failureOf('COORDINATOR_ABSENT', words, { retry: 'Again' });
   return over.flatMap(({ message, from }) => {
     remember(state, askKey(message, from));
     return answer({ to: from, requestId: message.requestId }, failed(why));
   });
-}
-
-function awaited(state: S, nowMs: number): string {
-  if (state.phase === 'loading') return 'the new coordinator still reads what is stored';
-  const silent = silentNodes(state.bootstrap).join(', ');
-  const leftMs = Math.max(0, state.gatheringAtMs + patienceMs - nowMs);
-  const left = `${Math.ceil(leftMs / 1_000)} s`;
-  return `the new coordinator still waits for a word of ${silent}; it goes on without it in ${left}`;
 }
 
 /** Numbers are the asker's own. */

@@ -120,8 +120,10 @@ function endDrain(state: S): void {
  */
 export function gathered(state: S, env: Env): readonly Effect[] {
   if (state.phase !== 'gathering') return [];
-  const isOver = env.now() - state.gatheringAtMs >= patienceMs;
   const silent = silentNodes(state.bootstrap);
+  // Who has not heard its own node either knows nothing of others.
+  const isOver =
+    env.now() - state.gatheringAtMs >= patienceMs && !silent.includes(state.props.self);
   const [bootstrap, answers] = collect(state.bootstrap, isOver);
   state.bootstrap = bootstrap;
   if (answers === null) return [];

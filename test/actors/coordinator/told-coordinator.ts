@@ -64,9 +64,7 @@ export class ToldCoordinator {
     nodes: readonly string[],
     records: readonly ChangefeedRecord[] = [],
     store?: KeyStore,
-    isHeld = false,
   ) {
-    this.isHeld = isHeld;
     this.store = store ?? new KeyStore();
     for (const record of records)
       this.write({
@@ -92,11 +90,6 @@ export class ToldCoordinator {
     const [state, effects] = coordinator.init(props, this.#env(refOf('self')));
     this.state = state;
     this.#perform(effects);
-  }
-
-  /** One whose store answers nothing yet. */
-  static loading(nodes: readonly string[], store: KeyStore): ToldCoordinator {
-    return new ToldCoordinator(nodes, [], store, true);
   }
 
   /** One that has loaded `records` and heard that no node runs anything. */
