@@ -224,7 +224,7 @@ test(
     const listed = await printed('changefeed', 'list');
     assert.match(
       listed,
-      /^ID +STATE +STAGE +CHECKPOINT +ERROR\ncopy +normal +running +0-\d+-\d+\n$/,
+      /^ID +STATE +STAGE +CHECKPOINT +LAG +ERROR\ncopy +normal +running +0-\d+-\d+ +0 ms\n$/,
     );
     assert.match(
       await printed('capture', 'list'),
