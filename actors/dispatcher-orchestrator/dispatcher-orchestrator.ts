@@ -9,7 +9,7 @@
  * Assumes: maintainers send again until they are answered.
  */
 import { unreachable } from '#src/base/assert.ts';
-import type { Outcome } from '#src/base/failure.ts';
+import type { Failure, Outcome } from '#src/base/failure.ts';
 import type { Behaviour, Env, Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Signal } from '#src/kernel/message.ts';
@@ -100,6 +100,8 @@ function signal(state: S, signal: Signal, env: Env): Step<S> {
       gone(state, feedOf(signal.id), env, effects);
       break;
     case 'Terminated':
+      if (signal.exit.kind === 'failure')
+        effects.push(managerFailed(feedOf(idOf(signal.ref.path)), signal.exit.failure));
       gone(state, feedOf(idOf(signal.ref.path)), env, effects);
       break;
   }
@@ -143,7 +145,10 @@ function opened(
 ): void {
   const managed = state.managed.get(id);
   if (managed?.is !== 'opening') return;
-  if (!outcome.ok) return gone(state, id, env, effects);
+  if (!outcome.ok) {
+    effects.push(managerFailed(id, outcome.failure));
+    return gone(state, id, env, effects);
+  }
   const { config, epoch } = managed.request;
   const { workThreads, storeBytesMax } = state.props;
   const props: DispatcherManagerProps = {
@@ -191,6 +196,12 @@ function gone(state: S, id: string, env: Env, effects: Effect[]): void {
   effects.push(closeFeed(id));
   answer(managed.maintainer, 'retry', null, effects);
   workOff(state, id, env, effects);
+}
+
+/** Told on the node that it happens on: what is wrong may be this node alone. */
+function managerFailed(changefeed: string, { code, message }: Failure): Effect {
+  const detail = { changefeed, code, message };
+  return { kind: 'Log', level: 'warn', event: 'manager-failed', detail };
 }
 
 function workOff(state: S, id: string, env: Env, effects: Effect[]): void {

@@ -88,6 +88,9 @@ export interface NodeState {
   readonly node: string;
   /** Its dispatcher manager; null while it has none that we know. */
   manager: Ref | null;
+  /** When it was heard of first, and how many before it were lost in a row, each soon. */
+  madeAtMs: number;
+  lostCount: number;
   /** The manager has taken us on. */
   isAdopted: boolean;
   /** Its stream runs, or was told to. */

@@ -1,5 +1,6 @@
 /** A maintainer and the nodes: whom it bootstraps, whose managers it has adopted, what they say (spec/01 §1.9). */
 import { failure as failureOf, type Failure } from '#src/base/failure.ts';
+import { isSeldom } from '#src/base/seldom.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Ref } from '#src/kernel/ref.ts';
@@ -39,6 +40,10 @@ type S = MaintainerState;
 
 /** A manager that is silent for so long is asked for again at its orchestrator. */
 const silenceMs = 3_000;
+/** A manager that lived so long has lived. */
+const managerLifeMs = 15_000;
+/** Between two managers of a node that are lost in a row. */
+const managerAgainMsMax = 10_000;
 /** A span whose dispatcher is lost more often in a row, without progress, fails the feed. */
 const lossCountMax = 8;
 
@@ -57,6 +62,8 @@ function newNode(node: string): NodeState {
   return {
     node,
     manager: null,
+    madeAtMs: -Infinity,
+    lostCount: 0,
     isAdopted: false,
     isStreaming: false,
     startedAtMs: -Infinity,
@@ -116,19 +123,32 @@ export function bootstrapped(state: S, message: FeedBootstrapped, env: Env): rea
       return becomeClosing(state, 'failed', why);
     }
     case 'retry':
-      if (node.manager === null) return [];
-      managerGone(state, node.node);
-      state.bootstrap = askAgain(state.bootstrap, node.node);
-      return [];
+      return node.manager === null ? [] : managerLost(state, node, env);
     case 'ready': {
       const ref = seenFrom(state, node, message.manager);
       if (ref === null) return [];
       if (node.manager !== null && node.manager.incarnation !== ref.incarnation)
         managerGone(state, node.node);
+      if (node.manager === null) node.madeAtMs = env.now();
       node.manager = ref;
       return toManager(node, { kind: 'AdoptManager' });
     }
   }
+}
+
+/**
+ * A manager that was lost once is asked for at once; on a node where it cannot live (a key or a network of its own), later
+ * each time, and its operator is told.
+ */
+function managerLost(state: S, node: NodeState, env: Env): readonly Effect[] {
+  const count = env.now() - node.madeAtMs < managerLifeMs ? node.lostCount + 1 : 1;
+  managerGone(state, node.node);
+  node.lostCount = count;
+  const afterMs = count === 1 ? 0 : Math.min(managerAgainMsMax, 50 * 2 ** count);
+  state.bootstrap = askAgain(state.bootstrap, node.node, env.now() + afterMs);
+  if (count === 1 || !isSeldom(count)) return [];
+  const detail = { node: node.node, changefeed: state.props.config.id, inARow: count };
+  return [{ kind: 'Log', level: 'warn', event: 'manager-lost', detail }];
 }
 
 function seenFrom(state: S, { node }: NodeState, ref: Ref | null): Ref | null {

@@ -105,9 +105,14 @@ export function logPassedOver(
   }));
 }
 
-/** The node is asked again, as if it had just joined (its part was started anew). */
-export function askAgain<Answer>(state: Bootstrapper<Answer>, node: string): Bootstrapper<Answer> {
+/** The node is asked again, as if it had just joined (its part was started anew), and not before `notBeforeMs`. */
+export function askAgain<Answer>(
+  state: Bootstrapper<Answer>,
+  node: string,
+  notBeforeMs = -Infinity,
+): Bootstrapper<Answer> {
   if (!state.nodes.has(node)) return state;
-  const nodes = new Map(state.nodes).set(node, { askedAtMs: null, answer: null });
+  const askedAtMs = notBeforeMs === -Infinity ? null : notBeforeMs - askAgainMs;
+  const nodes = new Map(state.nodes).set(node, { askedAtMs, answer: null });
   return { nodes, isCollected: false };
 }

@@ -84,6 +84,7 @@ test('ports that do not open are tried again by who asked', () => {
   one.tell(bootstrap(3));
   const outcome = failed(failure('CONFIG_INVALID', 'x'));
   assert.deepEqual(one.tell({ kind: 'FeedsAnswered', tag: 'f', outcome }), [
+    'Log',
     'CloseFeed',
     'm FeedBootstrapped retry',
   ]);
@@ -124,11 +125,28 @@ test('§4e.17: what waited for a manager that could not be made is answered', ()
   assert.deepEqual(one.tell(close(4), 'next'), []);
   const outcome = failed(failure('CONFIG_INVALID', 'x'));
   assert.deepEqual(one.tell({ kind: 'FeedsAnswered', tag: 'f', outcome }), [
+    'Log',
     'CloseFeed',
     'm FeedBootstrapped retry',
     'next FeedClosed closed',
   ]);
   assert.deepEqual(one.tell(bootstrap(4)), ['m FeedBootstrapped refused']);
+});
+
+test('a manager that fails is told on its own node too, one that ends as asked is not', () => {
+  const exits = [
+    [{ kind: 'shutdown' }, []],
+    [{ kind: 'failure', failure: failure('SECRET_KEY_WRONG', 'x') }, ['Log']],
+  ] as const;
+  for (const [exit, told] of exits) {
+    const one = new Told();
+    one.tell(bootstrap(3));
+    one.opened();
+    one.started();
+    const ref = refOf('x/dispatcher-manager:f');
+    const lines = one.signal({ kind: 'Terminated', ref, exit });
+    assert.deepEqual(lines, [...told, 'CloseFeed', 'm FeedBootstrapped retry']);
+  }
 });
 
 test('a close while a manager is there names it, until it has ended', () => {

@@ -88,6 +88,44 @@ test('a manager that was started anew is adopted anew, its stream begins at the 
   ]);
 });
 
+test('a node on which no manager lives is asked for one later each time, and says so', () => {
+  const one = Told.running({ nodes: ['a', 'b'] });
+  const asksOf = (ms: number): number => {
+    let count = 0;
+    for (const end = one.nowMs + ms; one.nowMs < end;) {
+      one.nowMs += 50;
+      // What lives is heard of, so that nobody else is asked.
+      one.beat('a', 10);
+      count += one.tick().filter((line) => line === 'orchestrator BootstrapFeed').length;
+    }
+    return count;
+  };
+  one.nowMs = 20_000;
+  const lose = (): void => {
+    one.orchestrator('b', { kind: 'FeedBootstrapped', is: 'retry', manager: null });
+  };
+  lose();
+  assert.equal(asksOf(50), 1);
+  const waits = [
+    [2, 200],
+    [3, 400],
+    [4, 800],
+    [5, 1_600],
+  ] as const;
+  for (const [incarnation, afterMs] of waits) {
+    one.bootstrap('b', incarnation);
+    lose();
+    const lines = one.effects.filter(({ kind }) => kind === 'Log').length;
+    assert.equal(lines, incarnation % 2 === 0 ? 1 : 0);
+    assert.equal(asksOf(afterMs - 50), 0);
+    assert.equal(asksOf(50), 1);
+  }
+  one.bootstrap('b', 6);
+  one.nowMs += 15_000;
+  lose();
+  assert.equal(asksOf(50), 1);
+});
+
 test('spec/06 self-healing: what nobody knows of is told to stop', () => {
   const one = Told.running();
   const spans: SpanReport[] = [
