@@ -72,7 +72,8 @@ class LmdbEventStore {
       useWritemap: false,
       noSync: true,
       overlappingSync: false,
-      noMemInit: true,
+      // Pages are cleared before they are used: what the process had in its memory, passwords among it, would be written out.
+      noMemInit: false,
       cache: false,
       mapSize: Math.max(mapBytesMin, options.byteCountMax),
       maxDbs: 3,

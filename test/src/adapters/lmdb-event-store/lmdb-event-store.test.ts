@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { openLmdbEventStore } from '#src/adapters/lmdb-event-store/lmdb-event-store.ts';
 import { BlockWriter, readBlockInfo, visitBlock } from '#src/model/block.ts';
@@ -79,7 +81,35 @@ function commitTs(bytes: Uint8Array): number[] {
   return found;
 }
 
+/** Memory of this process is given back with `content` in it, for whoever asks next. */
+function giveBackMemoryWith(content: string): void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const pages = Array.from({ length: 5_000 }, () => Buffer.allocUnsafeSlow(4096).fill(content));
+  assert.ok(pages.at(-1)!.includes(content));
+  pages.length = 0;
+  collect();
+}
+
 describe('the LMDB event store', () => {
+  test('writes nothing into its file that the process had in its memory before', async () => {
+    const canary = 's3cr3t-canary ';
+    // Which memory it is given is chance: one store of three met some.
+    for (let i = 0; i < 12; i++) {
+      const directory = newDirectory();
+      const store = openStore(directory);
+      giveBackMemoryWith(canary);
+      for (let ts = 1; ts <= 40; ts++)
+        await ask(store, { kind: 'Append', blocks: [block(`a.t${ts}`, ts)] }, 'Appended');
+      await store.close();
+      const names = readdirSync(directory, { recursive: true, encoding: 'utf8' });
+      const [file] = names.filter((name) => name.endsWith('data.mdb'));
+      const bytes = readFileSync(join(directory, file!));
+      assert.ok(bytes.includes('a.t40'));
+      assert.equal(bytes.includes(canary), false);
+    }
+  });
+
   test('gives back what was appended, in order and per span, up to untilTs', async () => {
     const store = openStore();
     const blocks = [block('a.b', 1, 3), block('c.d', 4), block('a.b', 5, 6), block('a.b', 300)];
