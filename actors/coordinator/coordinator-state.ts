@@ -47,6 +47,8 @@ export interface CoordinatorProps {
   readonly isPrompt: boolean;
   /** Changefeeds above this are refused. */
   readonly feedCountMax: number;
+  /** It ends its term when it hears fewer than half of the nodes; without this it goes on without them. */
+  readonly yieldsUnheard: boolean;
   /** It owns the key; without it nobody says when that ends. */
   readonly elector: Ref;
 }

@@ -3,7 +3,7 @@
  * persisted before any node hears of it (spec/02 F1), follows how it fares, and does what people ask.
  *
  *     loading (records) ──▶ gathering (what runs on every node) ──▶ running ──deposed, or asked to resign──▶ ended
- *                                └── 10 s: without those that are silent ──▲
+ *                                └── 10 s: without those that are silent ──▲      (another leads when most are)
  *
  * It exists only while its node's elector owns the coordinator key; everything it writes is conditioned on that
  * (FENCE §1.11), and everything it says carries its term. Promises: epochs of a changefeed rise for ever (F2); one

@@ -6,7 +6,8 @@
  *                                    └── owned by another: asked again every 500 ms
  *
  * The coordinator is stopped when the session is lost, or when the key turns out to be another's: it looks while it leads.
- * A node whose coordinators break again and again only looks whose the key is, and campaigns once a minute (term-health.ts).
+ * A node whose coordinators break again and again only looks whose the key is, and campaigns once a minute; one whose
+ * coordinator heard hardly anybody leaves the lead to another (term-health.ts).
  */
 import { unreachable } from '#src/base/assert.ts';
 import { failed, failure as failureOf, type Outcome } from '#src/base/failure.ts';
@@ -29,7 +30,14 @@ import type { ElectorMessage } from '#src/protocol/elector.ts';
 import type { NodesChanged } from '#src/protocol/membership.ts';
 import { mainRef, places } from '#src/protocol/nodes.ts';
 import type { CoordinatorProps } from './coordinator-state.ts';
-import { freshTerms, isResting, termEnded, termLasted, type TermHealth } from './term-health.ts';
+import {
+  freshTerms,
+  isResting,
+  termEnded,
+  termLasted,
+  yieldsUnheard,
+  type TermHealth,
+} from './term-health.ts';
 
 /** What an elector is started with. */
 export interface ElectorProps {
@@ -270,6 +278,7 @@ function campaigned(state: S, ownership: Ownership | null, env: Env): Step<S> {
     ownership,
     isPrompt: props.isPrompt,
     feedCountMax: props.feedCountMax,
+    yieldsUnheard: yieldsUnheard(state.terms, env.now()),
     elector: env.self,
   };
   const spawn: Effect = {

@@ -1,4 +1,5 @@
 /** A coordinator and the nodes: who is there, what runs on each, who is passed over, who is drained (spec/01 §1.8, §1.9). */
+import { failure as failureOf } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { DrainTarget, ManagerReported } from '#src/protocol/coordinator.ts';
@@ -49,8 +50,8 @@ export function bootstrapOn(state: S, env: Env): readonly Effect[] {
     // It speaks every second: a manager that is silent was started anew, or never heard of this term.
     const isAsked = state.bootstrap.nodes.get(node)?.answer === null;
     if (!isAsked && silentMs >= silenceMs) state.bootstrap = askAgain(state.bootstrap, node);
-    if (silentMs >= aliveMs) effects.push(...passOver(state, node, env));
   }
+  effects.push(...passOver(state, env));
   const [bootstrap, ask] = due(state.bootstrap, env.now());
   state.bootstrap = bootstrap;
   effects.push(...ask.map((node) => toManager(state, node, { kind: 'BootstrapManager' })));
@@ -58,14 +59,37 @@ export function bootstrapOn(state: S, env: Env): readonly Effect[] {
 }
 
 /**
- * A node that keeps its session but has not been heard for so long: what it runs is placed elsewhere, as {@link gathered}
+ * Nodes that keep their session but have not been heard for so long: what they run is placed elsewhere, as {@link gathered}
  * does it and says why that is harmless. Who has not heard its own node either has stood still itself.
  */
-function passOver(state: S, node: string, env: Env): readonly Effect[] {
-  const { self } = state.props;
-  const isDeaf = env.now() - (state.heardAtMs.get(self) ?? -Infinity) >= silenceMs;
-  if (node === self || isDeaf || state.phase !== 'running') return [];
-  return [...logPassedOver([node], 'coordinator', aliveMs), ...nodesLost(state, node)];
+function passOver(state: S, env: Env): readonly Effect[] {
+  const isSilent = (node: string, ms: number): boolean =>
+    env.now() - (state.heardAtMs.get(node) ?? -Infinity) >= ms;
+  if (state.phase !== 'running' || isSilent(state.props.self, silenceMs)) return [];
+  const overdue = [...state.heardAtMs.keys()].filter((node) => isSilent(node, aliveMs));
+  if (overdue.length === 0) return [];
+  const unheard = state.nodes.filter((node) => isSilent(node, silenceMs));
+  if (isForAnother(state, unheard)) return yieldTo(unheard);
+  const lost = overdue.flatMap((node) => nodesLost(state, node));
+  return [...logPassedOver(overdue, 'coordinator', aliveMs), ...lost];
+}
+
+/**
+ * Fewer than half of the nodes are heard: rather this one cannot be reached than they, and while it leads nobody's asks reach a
+ * coordinator. Two of two is no majority, and who has yielded lately goes on (term-health.ts).
+ */
+function isForAnother({ props, nodes }: S, unheard: readonly string[]): boolean {
+  return props.yieldsUnheard && 2 * unheard.length > nodes.length;
+}
+
+function yieldTo(unheard: readonly string[]): readonly Effect[] {
+  const message = `no word of ${unheard.join(', ')}: another node may lead`;
+  const failure = failureOf('COORDINATOR_UNHEARD', message, { retry: 'Again', scope: 'Node' });
+  const detail = { nodes: unheard.join(' ') };
+  return [
+    { kind: 'Log', level: 'warn', event: 'coordinator-unheard', detail },
+    { kind: 'Stop', target: 'self', exit: { kind: 'failure', failure } },
+  ];
 }
 
 /** Word of a node's maintainer manager. */
@@ -110,6 +134,8 @@ function endDrain(state: S): void {
 /**
  * Every node has said what it runs: what is current is kept, what is stale ends (F12).
  *
+ * Where most are not heard the term ends instead ({@link isForAnother}).
+ *
  * A node that keeps its session, but is not heard of within `patienceMs`, is passed over (P7): what it may run is placed
  * elsewhere, and nothing new there. Its maintainer lives on for a while, and none the less no changefeed has two that can
  * write: the next one's epoch is above the old one's before any node hears of it (F1, F2); it raises the feed's slot
@@ -124,6 +150,7 @@ export function gathered(state: S, env: Env): readonly Effect[] {
   // Who has not heard its own node either knows nothing of others.
   const isOver =
     env.now() - state.gatheringAtMs >= patienceMs && !silent.includes(state.props.self);
+  if (isOver && isForAnother(state, silent)) return yieldTo(silent);
   const [bootstrap, answers] = collect(state.bootstrap, isOver);
   state.bootstrap = bootstrap;
   if (answers === null) return [];

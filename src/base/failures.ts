@@ -109,6 +109,8 @@ export const failureCatalogue = {
     'A call to the coordination store is beyond its bounds. The message says which.',
   COORDINATOR_FAILING:
     'Coordinators of this node break by a fault of Sluice again and again. The message and the log have the fault: please report it. The node tries once a minute; what runs goes on.',
+  COORDINATOR_UNHEARD:
+    'The coordinator heard fewer than half of the nodes, so another node leads now. Check the network to and from the peer address (--peer-addr) of the node it ran on.',
   COORDINATOR_ABSENT:
     'No coordinator answered: none is elected at the moment, or it cannot be reached. Ask again.',
 

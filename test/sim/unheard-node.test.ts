@@ -10,10 +10,10 @@ import { runNodes } from './nodes/node-run.ts';
 import { caseOf } from './sim-case.ts';
 
 const cutAtMs = 5_000;
-const cutMs = 40_000;
-/** Session, waiting for the silent node at both levels, and their ends. */
-const goesOnAtMs = cutAtMs + 10_000 + 2 * 10_000 + 3_000;
-const safetyMs = cutAtMs + cutMs + 5_000;
+/** Session, a coordinator that hears hardly anybody, waiting for the silent node at both levels, and their ends. */
+const goesOnMs = 10_000 + 10_000 + 2 * 10_000 + 3_000;
+/** The same when it is the coordinator: it hears nobody for thirty seconds, but keeps its session. */
+const othersLeadMs = 30_000 + 2 * 10_000 + 3_000;
 
 /** What it was like in the last seconds of the cut, and how the run ended. */
 interface Seen {
@@ -24,7 +24,14 @@ interface Seen {
   readonly answers: readonly string[];
 }
 
-async function run(seed: number, faults: readonly NodeFault[]): Promise<Seen> {
+async function run(
+  seed: number,
+  goesOnAfterMs: number,
+  faultsOf: (cutMs: number) => readonly NodeFault[],
+): Promise<Seen> {
+  const cutMs = goesOnAfterMs + 10_000;
+  const goesOnAtMs = cutAtMs + goesOnAfterMs;
+  const safetyMs = cutAtMs + cutMs + 5_000;
   const drawn = caseOf(seed);
   const options = {
     ...drawn.options,
@@ -38,7 +45,7 @@ async function run(seed: number, faults: readonly NodeFault[]): Promise<Seen> {
     ...item,
     atMs: Math.round((i / length) * safetyMs),
   }));
-  const nodes = { count: 3, ttlMs: 10_000, isPrompt: true, faults };
+  const nodes = { count: 3, ttlMs: 10_000, isPrompt: true, faults: faultsOf(cutMs) };
   const simCase = { ...drawn, options, workload, faults: [], nodes };
   const cluster = new NodeCluster(simCase, nodes);
   const { world, downstream } = cluster;
@@ -55,7 +62,7 @@ async function run(seed: number, faults: readonly NodeFault[]): Promise<Seen> {
   return { problem: world.violation, marks: world.marks, checkpoints, answers };
 }
 
-const cut = (node: NodePick): NodeFault => ({
+const cut = (node: NodePick, cutMs: number): NodeFault => ({
   atMs: cutAtMs,
   kind: 'cut-node',
   node,
@@ -71,12 +78,25 @@ const lost: NodeFault = {
 
 for (const seed of [1, 2, 3, 4, 5, 6]) {
   test(`seed ${seed}: a node is cut off while the coordinator dies: the others go on without it, and take it back`, async () => {
-    const { problem, marks, checkpoints, answers } = await run(seed, [
-      cut({ who: 'any', pick: seed }),
+    const { problem, marks, checkpoints, answers } = await run(seed, goesOnMs, (cutMs) => [
+      cut({ who: 'any', pick: seed }, cutMs),
       lost,
     ]);
     assert.equal(problem, null);
     assert.ok(marks.has('log node-passed-over'));
+    assert.deepEqual(answers, ['Changefeeds']);
+    assert.ok(checkpoints[1]! > checkpoints[0]!, checkpoints.join());
+    assert.ok(marks.has('copied'));
+  });
+}
+
+for (const seed of [1, 2, 3]) {
+  test(`seed ${seed}: the coordinator is cut off, but not from the store: another leads, and the changefeed goes on`, async () => {
+    const { problem, marks, checkpoints, answers } = await run(seed, othersLeadMs, (cutMs) => [
+      cut({ who: 'leader', pick: 0 }, cutMs),
+    ]);
+    assert.equal(problem, null);
+    assert.ok(marks.has('log coordinator-unheard'));
     assert.deepEqual(answers, ['Changefeeds']);
     assert.ok(checkpoints[1]! > checkpoints[0]!, checkpoints.join());
     assert.ok(marks.has('copied'));

@@ -20,6 +20,7 @@ const statuses: Readonly<Partial<Record<FailureCode, number>>> = {
   INTERNAL_STOPPED: 503,
   COORDINATOR_ABSENT: 503,
   COORDINATOR_FAILING: 503,
+  COORDINATOR_UNHEARD: 503,
 };
 
 /**

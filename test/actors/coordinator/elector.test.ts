@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { elector, type ElectorInbox, type ElectorState } from '#actors/coordinator/elector.ts';
+import type { CoordinatorProps } from '#actors/coordinator/coordinator-state.ts';
 import { failed, failure, ok, type Outcome } from '#src/base/failure.ts';
 import type { Step } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
@@ -36,6 +37,8 @@ class Told {
   /** Codes of what was told of this node's coordinators. */
   readonly troubles: (string | null)[] = [];
   readonly logged: string[] = [];
+  /** Whether each coordinator that was started is to give the lead up when it hears hardly anybody. */
+  readonly yields: boolean[] = [];
   /** Milliseconds until the next campaign, as said last. */
   pauseMs = 0;
   nowMs = 0;
@@ -121,6 +124,8 @@ class Told {
       ) as ReportRequest<never> | null;
       if (report?.kind === 'Leader') this.leaders.push(report.leader);
       if (report?.kind === 'LeaderTrouble') this.troubles.push(report.failure?.code ?? null);
+      if (effect.kind === 'Spawn')
+        this.yields.push((effect.props as CoordinatorProps).yieldsUnheard);
       if (effect.kind === 'Log') this.logged.push(`${effect.level} ${effect.event}`);
     }
     return effects.flatMap((effect) => lineOf(effect));
@@ -358,6 +363,32 @@ test('trouble with coordinators is over when a term, of whichever node, has last
     see();
     assert.deepEqual(one.troubles, ['COORDINATOR_FAILING', null]);
   }
+});
+
+test('a coordinator that hardly heard anybody: this node leaves the lead to another, once, and then goes on', () => {
+  const one = new Told();
+  const unheard = failure('COORDINATOR_UNHEARD', 'no word of b, c', { retry: 'Again' });
+  const elected = (revision: number): void => {
+    assert.deepEqual(one.next(), ['campaign']);
+    one.campaigned(won(revision));
+    one.started();
+  };
+  one.sees('l1', true, ['a', 'b', 'c']);
+  elected(1);
+  assert.deepEqual(one.yields, [true]);
+  assert.deepEqual(one.ended({ kind: 'failure', failure: unheard }), ['resign', 'later']);
+  const restUntilMs = one.nowMs + 15_000;
+  while (one.nowMs + one.pauseMs < restUntilMs) {
+    assert.deepEqual(one.next(), ['look']);
+    one.looked(null, '', 0);
+  }
+  elected(3);
+  assert.deepEqual(one.yields, [true, false]);
+  one.ended();
+  one.nowMs += 300_000;
+  elected(5);
+  assert.deepEqual(one.yields, [true, false, true]);
+  assert.deepEqual(one.troubles, []);
 });
 
 test('terms that end in order, or break now and then, are no trouble', () => {

@@ -5,6 +5,7 @@ import type { CoordinatorInbox, CoordinatorState } from '#actors/coordinator/coo
 import { KeyStore } from '#src/adapters/embedded-coordination/key-store.ts';
 import { failed, failure, ok, type Failure, type Outcome } from '#src/base/failure.ts';
 import type { Effect } from '#src/kernel/effect.ts';
+import type { Exit } from '#src/kernel/exit.ts';
 import type { Ref } from '#src/kernel/ref.ts';
 import {
   changefeedInfoKey,
@@ -49,7 +50,8 @@ export class ToldCoordinator {
   readonly store: KeyStore;
   state: CoordinatorState;
   nowMs = 0;
-  hasEnded = false;
+  /** How its term has ended; null while it has not. */
+  exit: Exit | null = null;
   /** The port answers only what `answerOne` takes. */
   isHeld = false;
   readonly calls: Call[] = [];
@@ -64,6 +66,7 @@ export class ToldCoordinator {
     nodes: readonly string[],
     records: readonly ChangefeedRecord[] = [],
     store?: KeyStore,
+    yields = true,
   ) {
     this.store = store ?? new KeyStore();
     for (const record of records)
@@ -85,6 +88,7 @@ export class ToldCoordinator {
       ownership,
       isPrompt: false,
       feedCountMax: 64,
+      yieldsUnheard: yields,
       elector: refOf(places.elector),
     };
     const [state, effects] = coordinator.init(props, this.#env(refOf('self')));
@@ -261,7 +265,7 @@ export class ToldCoordinator {
   }
 
   tell(message: CoordinatorInbox, from: Ref = refOf('other')): void {
-    if (this.hasEnded) return;
+    if (this.exit !== null) return;
     const [state, effects] = coordinator.receive(this.state, message, this.#env(from));
     this.state = state;
     this.#perform(effects);
@@ -287,7 +291,7 @@ export class ToldCoordinator {
           break;
         }
         case 'Stop':
-          this.hasEnded = true;
+          this.exit = effect.exit;
           break;
         default:
           break;

@@ -1,6 +1,7 @@
 /** Nodes that keep their session but are not heard: how long a new coordinator waits for them, and what it makes of them later. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { failure } from '#src/base/failure.ts';
 import {
   lastWord,
   positionAt,
@@ -196,6 +197,48 @@ test('P7: a node that is silent for thirty seconds has lost what it ran, until i
   one.boots('b', [reportOf('f', 3)]);
   assert.deepEqual(maintained(one), ['b Remove f 3 cascade']);
   assert.equal(one.view('g').maintainer, 'a');
+});
+
+test('who hears fewer than half of the nodes ends its term, at the beginning and later, and places nothing', () => {
+  const records = [recordOf('f', { epoch: 3, isNew: false })];
+  const beginning = new ToldCoordinator(['a', 'b', 'c'], records);
+  beginning.boots('a');
+  beginning.passes(9_900, ['a']);
+  assert.equal(beginning.exit, null);
+  beginning.passes(100, ['a']);
+  assert.deepEqual(beginning.exit, {
+    kind: 'failure',
+    failure: failure('COORDINATOR_UNHEARD', 'no word of b, c: another node may lead', {
+      retry: 'Again',
+      scope: 'Node',
+    }),
+  });
+  assert.equal(beginning.record('f')?.epoch, 3);
+  const later = ToldCoordinator.running(['a', 'b', 'c'], records);
+  later.passes(1_000);
+  const { epoch } = later.record('f')!;
+  later.passes(5_000, ['a', 'b']);
+  later.passes(29_000, ['a']);
+  assert.equal(later.exit?.kind, 'failure');
+  assert.equal(later.record('f')?.epoch, epoch);
+});
+
+test('who hears half of the nodes, has yielded lately, or has not heard its own node either, keeps its term', () => {
+  const records = [recordOf('f', { epoch: 3, isNew: false })];
+  const half = new ToldCoordinator(['a', 'b', 'c', 'd'], records);
+  for (const node of ['a', 'b']) half.boots(node);
+  half.passes(10_000, ['a', 'b']);
+  const again = new ToldCoordinator(['a', 'b', 'c'], records, undefined, false);
+  again.boots('a');
+  again.passes(10_000, ['a']);
+  for (const one of [half, again]) {
+    assert.deepEqual([one.exit, one.state.phase], [null, 'running']);
+    one.passes(60_000, ['a']);
+    assert.equal(one.exit === null, one === again);
+  }
+  const still = ToldCoordinator.running(['a', 'b', 'c'], records);
+  still.passes(60_000, []);
+  assert.equal(still.exit, null);
 });
 
 test('P7: a stop of what a silent node runs goes on from here, under an epoch of its own (9.2.7)', () => {
