@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { must } from '#src/base/assert.ts';
 import type { ChangefeedView } from '#src/protocol/coordinator.ts';
 import { bank, type Bank } from '#test/fixtures/workload.ts';
@@ -98,4 +99,23 @@ test('a node that nobody reaches loses what it maintains and serves, and has its
   const endTs = await servers.newestTs();
   await cluster.until(id, ({ status }) => (status.checkpoint?.ts ?? 0) >= endTs);
   await provesEqual(servers, accounts);
+});
+
+test('a coordinator that nobody reaches lets another node lead, and what is asked of the others is answered', async () => {
+  const former = must(cluster.nodes[0]?.leader, 'a leader');
+  const leading = must(
+    cluster.nodes.find(({ captureId }) => captureId === former),
+    'the node that leads',
+  );
+  const others = cluster.nodes.filter((node) => node !== leading);
+  const address = await redirect(leading, `127.0.0.1:${await freePort()}`);
+  const deadline = performance.now() + 90_000;
+  while (others.some(({ leader }) => leader === null || leader === former)) {
+    assert.ok(performance.now() < deadline, 'another node leads');
+    await sleep(100);
+  }
+  const at = cluster.nodes.indexOf(must(others[0], 'another node'));
+  await cluster.until(id, ({ status }) => status.state === 'normal', at);
+  assert.equal(leading.trouble(), null, 'it has kept its session');
+  await redirect(leading, address);
 });
