@@ -121,6 +121,7 @@ export const coordinator: Behaviour<CoordinatorState, CoordinatorInbox, Coordina
       state: record.state,
       epoch: record.epoch,
       node: placed?.node ?? null,
+      maintainerEpoch: placed?.epoch ?? null,
       operator: state.operators.get(id)?.kind ?? null,
     })),
   }),

@@ -75,26 +75,12 @@ export function balance(
   placed: readonly Placement[],
   bounds: PlacementBounds,
 ): readonly Relocation[] {
-  const loads = loadsOf(bounds);
-  const moves: Relocation[] = [];
-  const held = new Map<string, string[]>();
-  for (const { id, node } of placed) held.set(node, [...(held.get(node) ?? []), id]);
-  while (moves.length < bounds.slots && loads.size > 1) {
-    const from = most(loads);
-    const to = least(loads);
-    if (loads.get(from)! - loads.get(to)! < 2) break;
-    const id = held.get(from)?.pop();
-    if (id === undefined) break;
-    moves.push({ id, from, to });
-    loads.set(from, loads.get(from)! - 1);
-    loads.set(to, loads.get(to)! + 1);
-  }
-  return moves;
+  return evenOut([], placed, bounds);
 }
 
 /**
  * Balance of maintainers (spec/01 §1.8): the objects of each group are evened out among themselves first; when every group is
- * even, all the others over everything. Objects of groups stay where they are then: they would be moved back.
+ * even, everything over everything. Of a group an object goes only where the group has fewer: it stays as even as it was.
  */
 export function balanceGroups(
   groups: readonly (readonly Placement[])[],
@@ -103,11 +89,56 @@ export function balanceGroups(
 ): readonly Relocation[] {
   const moves: Relocation[] = [];
   for (const group of groups) {
-    const loads = new Map<string, number>();
-    for (const { node } of group) loads.set(node, (loads.get(node) ?? 0) + 1);
-    moves.push(...balance(group, { ...bounds, loads, slots: bounds.slots - moves.length }));
+    const own = { ...bounds, loads: countsOf(group), slots: bounds.slots - moves.length };
+    moves.push(...balance(group, own));
   }
-  return moves.length > 0 ? moves : balance(others, bounds);
+  return moves.length > 0 ? moves : evenOut(groups, others, bounds);
+}
+
+function evenOut(
+  groups: readonly (readonly Placement[])[],
+  others: readonly Placement[],
+  bounds: PlacementBounds,
+): readonly Relocation[] {
+  const loads = loadsOf(bounds);
+  const free = idsOf(others);
+  const parts = groups.map((group) => ({ ids: idsOf(group), counts: countsOf(group) }));
+  const take = (from: string, to: string): string | undefined => {
+    const id = free.get(from)?.pop();
+    if (id !== undefined) return id;
+    for (const { ids, counts } of parts) {
+      const [has, less] = [counts.get(from) ?? 0, counts.get(to) ?? 0];
+      const part = has > less ? ids.get(from)?.pop() : undefined;
+      if (part === undefined) continue;
+      counts.set(from, has - 1);
+      counts.set(to, less + 1);
+      return part;
+    }
+    return undefined;
+  };
+  const moves: Relocation[] = [];
+  while (moves.length < bounds.slots && loads.size > 1) {
+    const next = nextMove(loads, take);
+    if (next === null) break;
+    moves.push(next);
+    loads.set(next.from, loads.get(next.from)! - 1);
+    loads.set(next.to, loads.get(next.to)! + 1);
+  }
+  return moves;
+}
+
+/** From the most loaded node that has something to give; null when none has that holds two more than the least loaded. */
+function nextMove(
+  loads: ReadonlyMap<string, number>,
+  take: (from: string, to: string) => string | undefined,
+): Relocation | null {
+  const to = least(loads);
+  for (const [from, load] of [...loads].sort(([, one], [, other]) => other - one)) {
+    if (load - loads.get(to)! < 2) return null;
+    const id = take(from, to);
+    if (id !== undefined) return { id, from, to };
+  }
+  return null;
 }
 
 /** Drain: everything on `target` goes to the least loaded of the other nodes, as many as slots allow. */
@@ -138,6 +169,12 @@ function least(loads: ReadonlyMap<string, number>): string {
   return [...loads].reduce((best, entry) => (entry[1] < best[1] ? entry : best))[0];
 }
 
-function most(loads: ReadonlyMap<string, number>): string {
-  return [...loads].reduce((best, entry) => (entry[1] > best[1] ? entry : best))[0];
+function idsOf(placed: readonly Placement[]): Map<string, string[]> {
+  const held = new Map<string, string[]>();
+  for (const { id, node } of placed) held.set(node, [...(held.get(node) ?? []), id]);
+  return held;
+}
+
+function countsOf(placed: readonly Placement[]): Map<string, number> {
+  return new Map([...idsOf(placed)].map(([node, ids]) => [node, ids.length]));
 }

@@ -151,6 +151,41 @@ export const mutants: readonly Mutant[] = [
     replace: 'Math.max(record.epoch, epochMin, 1) :',
   },
   {
+    name: 'F4',
+    why: 'a second attempt begins while the epoch of the first is being stored',
+    file: 'actors/coordinator/feed-operators.ts',
+    find: 'return !this.#operators.has(id) && !this.#reserved.has(id);',
+    replace: 'return !this.#operators.has(id);',
+    also: [
+      {
+        file: 'actors/coordinator/feed-placing.ts',
+        find: '      state.operators.isFree(feed.id) &&\n      !isWriting(state, feed.id),',
+        replace: '      state.operators.isFree(feed.id),',
+      },
+    ],
+  },
+  {
+    name: 'F8',
+    why: 'whatever any maintainer says of the changefeed is taken for the word of the present one',
+    file: 'actors/coordinator/feed-course.ts',
+    find: 'if (feed === undefined || current === null || !isOf(current, word)) {',
+    replace: 'if (feed === undefined || current === null) {',
+  },
+  {
+    name: 'F12',
+    why: 'a new coordinator keeps a maintainer of an epoch that is past',
+    file: 'actors/coordinator/reports.ts',
+    find: 'if (word.epoch === epochs.get(word.id) && word.isWorking) {',
+    replace: 'if (epochs.has(word.id) && word.isWorking) {',
+  },
+  {
+    name: 'F13',
+    why: 'a new coordinator does not wait until a stale maintainer has stopped',
+    file: 'actors/coordinator/feed-placing.ts',
+    find: 'state.operators.pushStop(staleStop(word), new Set(state.nodes));',
+    replace: 'void staleStop(word);',
+  },
+  {
     name: 'replay-not-idempotent',
     why: 'a batch that was cut is applied again as if nothing of it were there',
     file: 'actors/dispatcher/batches.ts',

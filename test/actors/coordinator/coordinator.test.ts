@@ -362,3 +362,20 @@ test('F13: a stale maintainer that shows up later is ended as well', () => {
   one.reports('b', [reportOf('f', 2)]);
   assert.deepEqual(one.sends(), ['b Remove f 2 cascade']);
 });
+
+test('F13: a stale maintainer keeps the slot when the current one ends by itself meanwhile', () => {
+  const one = new ToldCoordinator(['a', 'b'], [recordOf('f', { epoch: 3, isNew: false })]);
+  one.boots('a', [reportOf('f', 2)]);
+  one.boots('b', [reportOf('f', 3)]);
+  one.reports('b', [lastWord('f', 3)]);
+  one.passes(2_000);
+  assert.ok(
+    !one.sends().some((line) => line.includes('Add')),
+    'not before the stale one has stopped',
+  );
+  one.reports('a', [lastWord('f', 2)]);
+  // Managers say again what they have said.
+  one.reports('b', [lastWord('f', 3)]);
+  one.passes(1_100);
+  assert.ok(one.sends().some((line) => line.includes('Add f 4')));
+});

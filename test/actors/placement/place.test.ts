@@ -94,3 +94,38 @@ test('spec/01 §1.8 balance: groups are evened out first, then everything else, 
   ]);
   assert.deepEqual(balanceGroups([group], [], even), []);
 });
+
+test('spec/01 §1.8 balance: where the most loaded has nothing that may move, the next one gives', () => {
+  const bounds = {
+    nodes: ['a', 'b', 'c'],
+    loads: new Map([
+      ['a', 2],
+      ['b', 2],
+    ]),
+    slots: 9,
+  };
+  assert.deepEqual(balance([{ id: '1', node: 'b' }], bounds), [{ id: '1', from: 'b', to: 'c' }]);
+});
+
+test('spec/01 §1.8 balance: a part moves where its table has fewer, and its table stays even', () => {
+  const part = (table: string, at: number, node: string): { id: string; node: string } => ({
+    id: `${table}#${at}`,
+    node,
+  });
+  const groups = [
+    [part('t', 1, 'a'), part('t', 2, 'b')],
+    [part('u', 1, 'a'), part('u', 2, 'b')],
+  ];
+  const bounds = {
+    nodes: ['a', 'b', 'c', 'd'],
+    loads: new Map([
+      ['a', 2],
+      ['b', 2],
+    ]),
+    slots: 9,
+  };
+  assert.deepEqual(balanceGroups(groups, [], bounds), [
+    { id: 't#1', from: 'a', to: 'c' },
+    { id: 't#2', from: 'b', to: 'd' },
+  ]);
+});

@@ -18,6 +18,7 @@ import type { SeenStep, StepWatch } from '../observe.ts';
 import type { SimCoordination } from '../sim-coordination.ts';
 import { assertApplied } from '../sim-downstream.ts';
 import type { NodeCluster } from './node-cluster.ts';
+import { OwnershipChecks } from './ownership-checks.ts';
 import { clusterId, feedId, type SimNode } from './sim-node.ts';
 
 const infoKey = changefeedInfoKey(clusterId, feedId);
@@ -43,14 +44,21 @@ export class NodeChecks {
   /** Nodes whose session ended behind their back, or at their own word: until they notice, only tokens keep them harmless. */
   readonly #excused = new Set<string>();
 
+  readonly #ownership: OwnershipChecks;
+
   constructor(cluster: NodeCluster) {
     this.#cluster = cluster;
+    this.#ownership = new OwnershipChecks({
+      broken: (rule, what) => this.#broken(rule, what),
+      mark: (name) => cluster.world.mark(name),
+    });
   }
 
   /** Looks at one step of a cell. */
   readonly watch: StepWatch = (step) => {
     switch (step.role) {
       case 'coordinator':
+        this.#ownership.step(step);
         return this.#coordinatorStep(step);
       case 'maintainer':
         return this.#maintainerStep(step);

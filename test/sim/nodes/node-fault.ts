@@ -73,6 +73,8 @@ export type NodeFaultKind =
   | { readonly kind: 'lose-leader'; readonly forMs: number }
   /** The store starts empty, as after the loss of its data. */
   | { readonly kind: 'lose-store' }
+  /** Every way to the store and back takes so many times as long. */
+  | { readonly kind: 'slow-store'; readonly factor: number; readonly forMs: number }
   | { readonly kind: 'compact' }
   /**
    * A word that was heard before is heard again, by a node of a version without epochs (`zero`), or from a sender that is
@@ -126,6 +128,7 @@ const moments = [
   'maintainer closing',
   'coordinator loading',
   'coordinator gathering',
+  'epoch asked',
   'epoch committed',
   'dispatcher raising',
   'dispatcher recovering',
@@ -210,6 +213,11 @@ const draws: Readonly<
     forMs: lasting(dice, sessionMs),
   }),
   'lose-store': () => ({ kind: 'lose-store' }),
+  'slow-store': (dice, sessionMs) => ({
+    kind: 'slow-store',
+    factor: dice.magnitude(sessionMs / 10),
+    forMs: lasting(dice, sessionMs),
+  }),
   compact: () => ({ kind: 'compact' }),
   'move-table': (dice) => ({ kind: 'move-table', table: dice.pick(5), node: pickOf(dice) }),
   'split-table': (dice) => ({

@@ -81,6 +81,11 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
     case 'lose-leader':
       coordination.loseLeader();
       return later(fault.forMs, () => cluster.coordination.gainLeader());
+    case 'slow-store':
+      cluster.weather.coordination.slow = fault.factor;
+      return later(fault.forMs, () => {
+        cluster.weather.coordination.slow = 1;
+      });
     case 'lose-store':
       return cluster.loseStore();
     case 'compact':
@@ -117,7 +122,8 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
       ask(cluster, { kind: 'DrainCapture', node: node.id });
       return later(fault.forMs, () => ask(cluster, { kind: 'DrainCapture', node: null }));
     case 'pause-feed':
-      return tending.pauseFor(fault.forMs);
+      tending.pauseFor(fault.forMs);
+      return ask(cluster, { kind: 'PauseChangefeed', id: feedId });
     case 'remove-feed':
       return ask(cluster, { kind: 'RemoveChangefeed', id: feedId });
     case 'resign':

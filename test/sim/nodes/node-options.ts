@@ -1,4 +1,5 @@
 /** How the cluster of a run is drawn (swarm options of its nodes). */
+import { drawPlot } from './node-plot.ts';
 import { drawNodeFaults, type NodeFault } from './node-fault.ts';
 import type { Dice } from '../dice.ts';
 
@@ -38,6 +39,7 @@ export function drawNodes(dice: Dice): DrawnNodes | null {
   const safetyMs = Math.round(
     (safetyMsMin + dice.next() ** 2 * (safetyMsMax - safetyMsMin)) / clockRate,
   );
-  const faults = drawNodeFaults(dice, { safetyMs, sessionMs: ttlMs / clockRate });
+  const bounds = { safetyMs, sessionMs: ttlMs / clockRate };
+  const faults = [...drawNodeFaults(dice, bounds), ...drawPlot(dice, bounds)];
   return { nodes: { count, ttlMs, isPrompt, faults }, clockRate, safetyMs };
 }
