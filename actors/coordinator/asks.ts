@@ -34,6 +34,7 @@ import {
   type Feed,
   type WaitingAsk,
 } from './coordinator-state.ts';
+import { askDrain } from './drains.ts';
 import { newHealth } from './feed-health.ts';
 import { write } from './feed-writes.ts';
 import { askTable } from './table-asks.ts';
@@ -120,9 +121,7 @@ function perform(state: S, request: CoordinatorRequest, asker: Asker, env: Env):
           'CLUSTER_NEEDED',
           'draining a node takes another one, and this is the last',
         );
-      state.drain = { number: state.drain.number + 1, node: request.node };
-      state.drainSentAtMs = -Infinity;
-      return yes(asker, { kind: 'Done' });
+      return askDrain(state, request.node, asker);
     case 'ResignCoordinator':
       if (request.node !== state.props.self) return yes(asker, { kind: 'Done' });
       return [

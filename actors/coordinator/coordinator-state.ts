@@ -30,6 +30,7 @@ import type { MaintainerManagerMessage } from '#src/protocol/maintainer-manager.
 import { changefeedEpochKey } from '#src/model/coordination-key.ts';
 import { mainRef, places } from '#src/protocol/nodes.ts';
 import { newBootstrapper, setNodes, type Bootstrapper } from '../placement/bootstrapper.ts';
+import type { DrainAsk } from './drains.ts';
 import type { Placed } from './feed-operator.ts';
 import { FeedOperators } from './feed-operators.ts';
 import { healthAfter, type FeedHealth } from './feed-health.ts';
@@ -130,6 +131,8 @@ export interface CoordinatorState {
   drain: DrainTarget;
   readonly drainTakenBy: Map<string, number>;
   drainSentAtMs: number;
+  /** People who wait until the nodes know of a drain, bounded. */
+  drainAsks: readonly DrainAsk[];
   balancedAtMs: number;
   /** Asks that came before everything was known, the oldest first. */
   waiting: WaitingAsk[];
@@ -162,6 +165,7 @@ export function newState(props: CoordinatorProps, env: Env): CoordinatorState {
     drain: { number: 0, node: null },
     drainTakenBy: new Map(),
     drainSentAtMs: -Infinity,
+    drainAsks: [],
     balancedAtMs: env.now(),
     waiting: [],
     asked: new Set(),

@@ -18,6 +18,7 @@ import {
   type CoordinatorState,
   type Feed,
 } from './coordinator-state.ts';
+import { drainOn } from './drains.ts';
 import { reported, wordOf } from './feed-course.ts';
 import {
   placementOf,
@@ -35,7 +36,6 @@ type S = CoordinatorState;
 /** A node that has not spoken for so long runs nothing any more, and gets nothing, until it speaks. */
 export const aliveMs = 30_000;
 const slotsMax = 100;
-const drainAgainMs = 5_000;
 /** A close from here that came to nothing is begun again after this time. */
 const closeAgainMs = 1_000;
 
@@ -136,16 +136,6 @@ function destinationOf(state: S, feed: Feed): string | null {
     if (after.do === 'add' || after.do === 'move') return after.node;
   const operator = state.operators.get(feed.id);
   return operator?.kind === 'move' ? operator.target : (feed.placed?.node ?? null);
-}
-
-/** Tells every node the drain target until it has taken it on. */
-function drainOn(state: S, env: Env): readonly Effect[] {
-  const { drain } = state;
-  if (drain.number === 0 || env.now() - state.drainSentAtMs < drainAgainMs) return [];
-  state.drainSentAtMs = env.now();
-  return state.nodes
-    .filter((node) => (state.drainTakenBy.get(node) ?? 0) < drain.number)
-    .map((node) => toManager(state, node, { kind: 'SetDrainTarget', drain }));
 }
 
 function send(state: S, request: FeedRequest): readonly Effect[] {

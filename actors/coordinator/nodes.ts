@@ -2,7 +2,7 @@
 import { failure as failureOf } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
-import type { DrainTarget, ManagerReported } from '#src/protocol/coordinator.ts';
+import type { ManagerReported } from '#src/protocol/coordinator.ts';
 import { nodeOf } from '#src/protocol/nodes.ts';
 import {
   answered,
@@ -16,6 +16,7 @@ import {
 } from '../placement/bootstrapper.ts';
 import { takeAsk } from './asks.ts';
 import { toManager, type CoordinatorState } from './coordinator-state.ts';
+import { endDrain, takeDrain } from './drains.ts';
 import { reported } from './feed-course.ts';
 import {
   aliveMs,
@@ -114,21 +115,6 @@ export function managerReported(state: S, message: ManagerReported, env: Env): r
   if (state.phase !== 'running') return [];
   const effects = message.reports.flatMap((one) => reported(state, node, one, env));
   return [...lost, ...effects, ...place(state, env)];
-}
-
-/** A drain outlives the coordinator that began it: the nodes know. */
-function takeDrain(state: S, node: string, drain: DrainTarget | null): void {
-  if (drain === null) return;
-  state.drainTakenBy.set(node, drain.number);
-  if (drain.number > state.drain.number) state.drain = drain;
-}
-
-/** A node that was drained and has left is not drained any more: the others are evened out again. */
-function endDrain(state: S): void {
-  const { number, node } = state.drain;
-  if (node === null || state.nodes.includes(node)) return;
-  state.drain = { number: number + 1, node: null };
-  state.drainSentAtMs = -Infinity;
 }
 
 /**

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { recordOf, reportOf } from './coordinator-words.ts';
+import { ok } from '#src/base/failure.ts';
 import { ToldCoordinator } from './told-coordinator.ts';
 
 /** Changefeed `f` runs on `b`, the coordinator on `a`. */
@@ -90,6 +91,21 @@ test('drain: a target that is the only node left is given what has none, and onl
   one.sees(['a']);
   one.passes(1_000);
   assert.ok(one.sends().includes('a Add f 2'));
+});
+
+test('drain: whoever asks for it, or for its end, is answered when every node that is heard knows', () => {
+  const one = ToldCoordinator.running(['a', 'b', 'c', 'd', 'e']);
+  one.passes(4_000, ['a', 'b', 'c']);
+  assert.equal(one.ask({ kind: 'DrainCapture', node: 'd' }, { requestId: 1 }), null);
+  one.reports('a', []);
+  one.reports('b', []);
+  assert.equal(one.ask({ kind: 'DrainCapture', node: null }, { requestId: 2 }), null);
+  assert.equal(one.answerTo(1), null);
+  one.reports('c', [], { drain: { number: 1, node: 'd' } });
+  assert.deepEqual(one.answerTo(1), ok({ kind: 'Done' }));
+  assert.equal(one.answerTo(2), null);
+  one.passes(1_000, ['a', 'b', 'c']);
+  assert.deepEqual(one.answerTo(2), ok({ kind: 'Done' }));
 });
 
 test('drain: the next coordinator goes on with it, and it ends when the node has left', () => {

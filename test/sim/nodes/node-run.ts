@@ -127,14 +127,16 @@ function spansOf({ process }: SimNode): readonly string[] {
     .map(({ path }) => decodeURIComponent(path.split(':').at(-1) ?? ''));
 }
 
-/** Somebody ends the drain, and asks again until it is heard. */
+/** Somebody looks after the drain, and ends it: an ask from before may be heard after one that ended it. */
 function undrain(cluster: NodeCluster): void {
   const { world, nodes } = cluster;
   const node = nodes[world.dice('people').pick(nodes.length)];
   const again = (): void => void world.after(1_000, () => undrain(cluster));
   if (node === undefined) return again();
-  node.process.ask({ kind: 'DrainCapture', node: null }, (outcome) => {
-    if (!outcome.ok) again();
+  node.process.ask({ kind: 'ListCaptures' }, (listed) => {
+    const views = listed.ok && listed.value.kind === 'Captures' ? listed.value.views : [];
+    if (!views.some(({ isDraining }) => isDraining)) return again();
+    node.process.ask({ kind: 'DrainCapture', node: null }, again);
   });
 }
 

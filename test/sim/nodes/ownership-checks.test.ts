@@ -358,7 +358,7 @@ const terms: readonly (readonly [what: string, rules: string, tell: () => ToldTe
       const term = ToldTerm.running();
       term.does({}, add('b', 3));
       term.hears('a', [word(2)], {}, remove('a', 2));
-      for (let i = 0; i < 21; i++) term.hears('a', [word(2)], {});
+      for (let i = 0; i < 101; i++) term.hears('a', [word(2)], {});
       return term;
     },
   ],

@@ -56,8 +56,8 @@ interface Term {
   body: string;
 }
 
-/** A stale maintainer is told to end at least once in so many of its words. */
-const untoldMax = 20;
+/** A stale maintainer is told to end at least once in so many of its words: by an operator twice a second, while it speaks at every change. */
+const untoldMax = 100;
 const runningStates: readonly string[] = ['normal', 'warning'];
 const attempts: readonly (string | null)[] = ['add', 'move'];
 
