@@ -229,6 +229,15 @@ export function drawSinkFaults(dice: Dice, safetyMs: number): Fault[] {
   }));
 }
 
+/** The stream breaks while somebody has half of a transaction: drawn like the others it mostly breaks between two. */
+export function drawStreamFaults(dice: Dice, safetyMs: number): Fault[] {
+  const count = dice.between(1, 6);
+  return faultsOf(dice, count, safetyMs, () => ({
+    kind: draws[dice.chance(0.8) ? 'upstream-cut' : 'upstream-crash'](dice),
+    on: 'chunk ends within a transaction',
+  }));
+}
+
 function faultsOf(
   dice: Dice,
   count: number,

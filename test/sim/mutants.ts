@@ -147,8 +147,8 @@ export const mutants: readonly Mutant[] = [
     name: 'epoch-kept',
     why: 'a maintainer starts again under the epoch it had',
     file: 'actors/coordinator/feed-writes.ts',
-    find: 'Math.max(record.epoch, epochMin) + 1 :',
-    replace: 'Math.max(record.epoch, epochMin, 1) :',
+    find: '? used + 1 : record.epoch',
+    replace: '? Math.max(used, 1) : record.epoch',
   },
   {
     name: 'F4',

@@ -15,7 +15,7 @@ export function mutantOf(name: string): Mutant {
 }
 
 /** Everything a mutant changes. */
-function editsOf(mutant: Mutant): readonly Edit[] {
+export function editsOf(mutant: Mutant): readonly Edit[] {
   return [mutant, ...(mutant.also ?? [])];
 }
 

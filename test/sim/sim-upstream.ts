@@ -204,7 +204,10 @@ export class SimUpstream {
         stream.isPastDdl = true;
         break;
       }
-      if (!this.#write(stream, item, chunk)) break;
+      if (!this.#write(stream, item, chunk)) {
+        this.#world.mark('chunk ends within a transaction');
+        break;
+      }
       stream.index++;
       stream.isPastDdl = false;
       stream.resolvedTs = item.ts;
