@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { fail, messageOf } from '../base/failure.ts';
+import { syncedBounds, type SyncedBounds } from '../model/synced-bounds.ts';
 
 const unitMs = { s: 1_000, m: 60_000, h: 3_600_000 } as const;
 const durationForm = /^\d+(s|m|h)$/;
@@ -31,6 +32,14 @@ function patience(runBy: RunBy): z.ZodDefault<z.ZodString> {
     .refine(isWithin, `from ${min} to ${patienceMax}`)
     .default('30m')
     .describe('without progress for this long the feed is failed');
+}
+
+function seconds(defaultMs: number): z.ZodDefault<z.ZodInt> {
+  return z
+    .int()
+    .min(1)
+    .max(24 * 3_600)
+    .default(defaultMs / 1_000);
 }
 
 const serverSchema = z.strictObject({
@@ -64,6 +73,16 @@ const serverSchema = z.strictObject({
         .describe('rows a second above which a table is split'),
     })
     .prefault({}),
+  'synced-status': z
+    .strictObject({
+      'synced-check-interval': seconds(syncedBounds.quietMs).describe(
+        'seconds without a change upstream after which the changefeed counts as synced',
+      ),
+      'checkpoint-interval': seconds(syncedBounds.lagMs).describe(
+        'seconds that the checkpoint may be behind then',
+      ),
+    })
+    .prefault({}),
   sink: z
     .strictObject({
       'lane-count': z
@@ -89,6 +108,7 @@ export interface ChangefeedFile {
   readonly laneCount: number;
   /** Rows a second above which a table is split; null: by hand only. */
   readonly splitAbove: number | null;
+  readonly synced: SyncedBounds;
 }
 
 /** Reads `path`, or the defaults when it is undefined; CONFIG_INVALID lists every problem with its key. */
@@ -112,13 +132,17 @@ export function parseChangefeedConfig(value: unknown, where: string, runBy: RunB
   if (!parsed.success) {
     return fail('CONFIG_INVALID', `${where}: ${problemsOf(parsed.error, 'file').join('; ')}`);
   }
-  const { filter, scheduler, sink, ...rest } = parsed.data;
+  const { filter, scheduler, sink, 'synced-status': synced, ...rest } = parsed.data;
   return {
     memoryQuota: rest['memory-quota'],
     stuckAfterMs: msOf(rest['changefeed-error-stuck-duration']),
     rules: filter.rules,
     laneCount: sink['lane-count'],
     splitAbove: scheduler['enable-table-across-nodes'] ? scheduler['write-key-threshold'] : null,
+    synced: {
+      quietMs: synced['synced-check-interval'] * 1_000,
+      lagMs: synced['checkpoint-interval'] * 1_000,
+    },
   };
 }
 

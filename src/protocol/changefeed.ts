@@ -2,6 +2,7 @@
 import type { Failure } from '../base/failure.ts';
 import type { Position } from '../model/position.ts';
 import type { StartAt } from '../model/start-at.ts';
+import type { SyncedBounds } from '../model/synced-bounds.ts';
 
 /** Where a changefeed reads and writes, and how wide. */
 export interface ChangefeedEndpoints {
@@ -30,6 +31,8 @@ export interface ChangefeedConfig {
   readonly stuckAfterMs: number;
   /** A table with more rows a second is split over the nodes; null or absent: tables are split by hand only. */
   readonly splitAbove?: number | null;
+  /** When it counts as synced; null or absent: as the defaults say. */
+  readonly synced?: SyncedBounds | null;
 }
 
 /** States of FEATURES 1.2; `starting` is shown before the first maintainer speaks, and never stored. */

@@ -49,6 +49,10 @@ export function shownChangefeed(
         'enable-table-across-nodes': config.splitAbove !== null,
         ...(config.splitAbove === null ? {} : { 'write-key-threshold': config.splitAbove }),
       },
+      'synced-status': {
+        'synced-check-interval': config.synced.quietMs / 1_000,
+        'checkpoint-interval': config.synced.lagMs / 1_000,
+      },
       sink: { 'lane-count': config.laneCount },
     },
     warnings: status.warnings,
@@ -78,23 +82,37 @@ export function changefeedStatus(view: ChangefeedView): Readonly<Record<string, 
   };
 }
 
-/** Whether everything read is applied, and says so in a sentence. */
-export function syncedAnswer({ status }: ChangefeedView): Readonly<Record<string, unknown>> {
-  const isAtEnd = status.checkpoint !== null && status.checkpoint.ts >= status.resolvedTs;
-  const isSynced = isAtEnd && status.state === 'normal';
-  const info = isSynced
-    ? 'everything that was read from the upstream is applied'
-    : status.state === 'normal'
-      ? `the checkpoint is ${lagMs(status, Date.now())} ms behind`
-      : `the changefeed is ${status.state}`;
+/**
+ * Whether the downstream may be taken for a whole copy, and says so in a sentence: it runs, nothing was changed upstream for
+ * a while, and the checkpoint is close (FEATURES 1.4). `nowMs` is the time of day here; changes have the upstream's.
+ */
+export function syncedAnswer(
+  view: ChangefeedView,
+  nowMs: number,
+): Readonly<Record<string, unknown>> {
+  const { status } = view;
+  const trouble = unsynced(view, nowMs);
   return {
-    synced: isSynced,
+    synced: trouble === null,
     sink_checkpoint_ts: timeText(status.appliedMs),
     puller_resolved_ts: timeText(status.sourceMs),
     last_synced_ts: timeText(status.appliedMs),
-    now_ts: timeText(Date.now()),
-    info,
+    now_ts: timeText(nowMs),
+    info: trouble ?? 'everything that was changed upstream is applied',
   };
+}
+
+function unsynced({ status, config, createdMs }: ChangefeedView, nowMs: number): string | null {
+  const { quietMs, lagMs: lagMsMax } = config.synced;
+  if (status.state !== 'normal') return `the changefeed is ${status.state}`;
+  if (status.checkpoint === null) return 'there is no checkpoint yet';
+  const behindMs = lagMs(status, nowMs);
+  if (behindMs >= lagMsMax) return `the checkpoint is ${behindMs} ms behind`;
+  if (status.checkpoint.ts < status.resolvedTs) return 'changes that were read are being applied';
+  const quietForMs = nowMs - Math.max(status.appliedMs, createdMs);
+  if (quietForMs > quietMs) return null;
+  const [quietFor, quiet] = [quietForMs, quietMs].map((ms) => Math.max(0, Math.floor(ms / 1_000)));
+  return `everything that was read is applied, but the last change is ${quietFor} s old: it counts as synced after ${quiet} s`;
 }
 
 function errorOf({ code, message }: Failure, addr: string): Readonly<Record<string, string>> {

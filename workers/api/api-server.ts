@@ -257,7 +257,7 @@ function addChangefeedRoutes(app: FastifyInstance, plane: ControlPlane): void {
     changefeedStatus(await plane.query(params.id)),
   );
   app.get<WithId>(`${base}/:id/synced`, { schema: schemas.synced }, async ({ params }) =>
-    syncedAnswer(await plane.query(params.id)),
+    syncedAnswer(await plane.query(params.id), Date.now()),
   );
 }
 

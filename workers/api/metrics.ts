@@ -2,7 +2,7 @@
  * What Prometheus scrapes. Names and meanings of the reference where they are the same (FEATURES 1.7), so that its
  * dashboards and alerts work; the rest is `sluice_`.
  */
-import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 import { lagMs, type ChangefeedState } from '#src/protocol/changefeed.ts';
 import type { LiveNode } from '../inspection.ts';
 import type { ChangefeedView, ControlPlane } from './control-plane.ts';
@@ -20,6 +20,7 @@ const stateNumbers: Readonly<Partial<Record<ChangefeedState, number>>> = {
   failed: 2,
   stopped: 3,
   finished: 4,
+  removed: 5,
   warning: 6,
 };
 
@@ -27,7 +28,7 @@ const stateNumbers: Readonly<Partial<Record<ChangefeedState, number>>> = {
 const series: readonly (readonly [string, string, (view: ChangefeedView) => number])[] = [
   [
     'ticdc_owner_status',
-    'State of the changefeed: 0 normal, 1 pending, 2 failed, 3 stopped, 4 finished, 6 warning',
+    'State of the changefeed: 0 normal, 1 pending, 2 failed, 3 stopped, 4 finished, 5 being removed, 6 warning',
     ({ status }) => stateNumbers[status.state] ?? 1,
   ],
   [
@@ -97,11 +98,12 @@ export function openMetrics(plane: ControlPlane): Metrics {
     ([name, help, value]) =>
       [new Gauge({ name, help, labelNames, registers: [registry] }), value] as const,
   );
-  const owner = new Gauge({
+  const owner = new Counter({
     name: 'ticdc_owner_ownership_counter',
-    help: '1 on the node that is coordinator',
+    help: 'Seconds for which this node was coordinator: the sum of its rates over all nodes is the number of coordinators',
     registers: [registry],
   });
+  let ledAtMs: number | null = null;
   const dispatchers = new Gauge({
     name: 'ticdc_dispatchermanager_table_dispatcher_count',
     help: 'Dispatchers of the changefeed on this node',
@@ -124,7 +126,11 @@ export function openMetrics(plane: ControlPlane): Metrics {
     contentType: registry.contentType,
     text: async () => {
       registry.setDefaultLabels({ capture: plane.captureId() });
-      owner.set(plane.isCoordinator() ? 1 : 0);
+      const nowMs = performance.now();
+      const leads = plane.isCoordinator();
+      // Only what it led at both ends: a change of coordinators must not look like two.
+      if (leads && ledAtMs !== null) owner.inc((nowMs - ledAtMs) / 1_000);
+      ledAtMs = leads ? nowMs : null;
       // Changefeeds are told by the coordinator's node; another one says nothing of them.
       const views = plane.isCoordinator() ? await plane.list() : [];
       for (const [gauge, value] of gauges) {

@@ -8,6 +8,7 @@ import type { Position } from '#src/model/position.ts';
 import { compileTableFilter } from '#src/model/table-filter.ts';
 import { startOf, type StartAt } from '#src/model/start-at.ts';
 import type { Log } from '#src/ports/log.ts';
+import { syncedBounds } from '#src/model/synced-bounds.ts';
 import type { ChangefeedConfig, ChangefeedState } from '#src/protocol/changefeed.ts';
 import type {
   ChangefeedView as CoordinatorView,
@@ -129,6 +130,7 @@ export class NodeControlPlane implements ControlPlane {
         memoryQuota: config.memoryQuota,
         stuckAfterMs: config.stuckAfterMs,
         splitAbove: config.splitAbove,
+        synced: config.synced,
       },
     });
     return this.query(id);
@@ -142,6 +144,7 @@ export class NodeControlPlane implements ControlPlane {
     const { upstreamUri, sinkUri: sinkBefore, laneCount } = endpointsOf(before);
     const sinkUri = change.sinkUri === undefined ? sinkBefore : seal.seal(change.sinkUri);
     const { rules, memoryQuota, stuckAfterMs, splitAbove = null } = change.config ?? before;
+    const { synced = null } = change.config ?? before;
     const next = { rules, laneCount: change.config?.laneCount ?? laneCount };
     const ends = { id, upstreamUri: seal.open(upstreamUri), sinkUri: seal.open(sinkUri) };
     const { checkpoint: position } = view.status;
@@ -157,7 +160,16 @@ export class NodeControlPlane implements ControlPlane {
       kind: 'UpdateChangefeed',
       before,
       warnings,
-      config: { ...before, endpoints, rules, untilGtid, memoryQuota, stuckAfterMs, splitAbove },
+      config: {
+        ...before,
+        endpoints,
+        rules,
+        untilGtid,
+        memoryQuota,
+        stuckAfterMs,
+        splitAbove,
+        synced,
+      },
     });
     return this.query(id);
   };
@@ -300,7 +312,14 @@ function shown(view: CoordinatorView): ChangefeedView {
     start: startAt.kind === 'position' ? startAt.position.gtid : startAt.kind,
     target: config.untilGtid ?? null,
     createdMs,
-    config: { rules, memoryQuota, stuckAfterMs, laneCount, splitAbove },
+    config: {
+      rules,
+      memoryQuota,
+      stuckAfterMs,
+      laneCount,
+      splitAbove,
+      synced: config.synced ?? syncedBounds,
+    },
     status,
     maintainer,
   };

@@ -127,9 +127,14 @@ test(
       '409 CHANGEFEED_STATE: changefeed f-1 is stopped: only normal or warning can be paused',
     );
     const updated = await node.call('PUT', `${base}/f-1`, {
-      replica_config: { memory_quota: 2 ** 25 },
+      replica_config: { memory_quota: 2 ** 25, synced_status: { checkpoint_interval: 7 } },
     });
-    assert.equal((updated.body['config'] as Record<string, unknown>)['memory-quota'], 2 ** 25);
+    const changed = updated.body['config'] as Record<string, unknown>;
+    assert.equal(changed['memory-quota'], 2 ** 25);
+    assert.deepEqual(changed['synced-status'], {
+      'synced-check-interval': 300,
+      'checkpoint-interval': 7,
+    });
     assert.deepEqual(await node.call('POST', `${base}/f-1/resume`), { status: 200, body: {} });
     const resumed = await node.until(
       'f-1',
@@ -149,6 +154,15 @@ test(
     );
   },
 );
+
+/** For how long the node says it has led. */
+async function ledSeconds(node: TestNode): Promise<number> {
+  const { body } = await node.call('GET', '/metrics');
+  const found = /^ticdc_owner_ownership_counter\{capture="node-1"\} (.*)$/m.exec(
+    String(body['text']),
+  );
+  return Number(found?.[1]);
+}
 
 test(
   'several changefeeds run side by side, each between its own ends',
@@ -176,7 +190,9 @@ test(
       ['f-0', 'f-1'],
     );
     assert.equal((await node.call('GET', `${base}?state=failed`)).body['total'], 0);
+    const before = await ledSeconds(node);
     const { body } = await node.call('GET', '/metrics');
+    assert.ok((await ledSeconds(node)) > before, 'who leads counts the seconds');
     assert.match(
       String(body['text']),
       /^ticdc_owner_status\{namespace="default",changefeed="f-0",capture="node-1"\} 0$/m,
