@@ -20,7 +20,10 @@ type S = CoordinatorState;
 export function stop(state: S, feed: Feed): readonly Effect[] {
   const known = state.operators.get(feed.id);
   const isStale = known?.kind === 'stop' && known.about === 'stale-owner';
-  const placed = known === undefined || isStale ? feed.placed : placementOf(known);
+  // One that waits for an epoch has no placement: it knows that nothing is left of it.
+  const isHomeless = known?.phase === 'needs-epoch';
+  const isOurs = known !== undefined && !isStale;
+  const placed = isHomeless ? null : isOurs ? placementOf(known) : feed.placed;
   const operator: StopOperator = {
     kind: 'stop',
     id: feed.id,

@@ -48,7 +48,7 @@ function effectsOf(state: S, message: MaintainerManagerInbox, env: Env): readonl
       state.coordinator = env.from;
       return report(state, true, env);
     case 'AddMaintainer':
-      return add(state, message, env);
+      return add(state, message);
     case 'RemoveMaintainer':
       return remove(state, message, env);
     case 'AskTable':

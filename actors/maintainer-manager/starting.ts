@@ -23,11 +23,11 @@ import { admitAdd, admitRemove } from './registry.ts';
 type S = MaintainerManagerState;
 
 /** An Add of the coordinator: taken on, known already, or refused until the former maintainer has stopped. */
-export function add(state: S, message: AddMaintainer, env: Env): readonly Effect[] {
+export function add(state: S, message: AddMaintainer): readonly Effect[] {
   const { config, epoch } = message;
   switch (admitAdd(state.registry.get(config.id), epoch)) {
     case 'add':
-      return open(state, { config, epoch, isRemovalOnly: false }, env);
+      return open(state, { config, epoch, isRemovalOnly: false });
     case 'known':
       state.changed.add(config.id);
       return [];
@@ -51,7 +51,7 @@ export function remove(state: S, message: RemoveMaintainer, env: Env): readonly 
       return sayStopped(state, id, epoch, env);
     case 'close':
       if (config === null) return sayStopped(state, id, epoch, env);
-      return open(state, { config, epoch, isRemovalOnly: true }, env);
+      return open(state, { config, epoch, isRemovalOnly: true });
     case 'stale':
       return [{ kind: 'Count', name: 'maintainer remove stale', value: 1 }];
   }
@@ -74,8 +74,8 @@ function sayStopped(state: S, id: string, epoch: number, env: Env): readonly Eff
   return tellCoordinator(state, [one], false, env);
 }
 
-function open(state: S, opening: Opening, env: Env): readonly Effect[] {
-  const { config, epoch, isRemovalOnly } = opening;
+function open(state: S, opening: Opening): readonly Effect[] {
+  const { config, epoch } = opening;
   const { id, endpoints } = config;
   const report: MaintainerReport = {
     id,
@@ -87,8 +87,6 @@ function open(state: S, opening: Opening, env: Env): readonly Effect[] {
   };
   state.registry.set(id, { id, epoch, is: 'opening', ref: null, report, removal: null });
   state.changed.add(id);
-  // It touches neither upstream nor sink: also what cannot be opened any more can be closed.
-  if (isRemovalOnly) return [spawn(state, opening, env)];
   state.openings.set(id, opening);
   const request: FeedsRequest = { kind: 'OpenFeed', id, holder: 'maintainer', endpoints };
   return [{ kind: 'CallPort', port: 'feeds', request, answer: 'FeedsAnswered', tag: id }];
@@ -105,11 +103,17 @@ export function opened(
   const known = state.registry.get(id);
   state.openings.delete(id);
   if (opening === undefined || known?.is !== 'opening') return [];
-  if (!outcome.ok) return endedWith(state, known, outcome.failure, env);
-  return [spawn(state, opening, env)];
+  // Also what cannot be opened any more can be closed.
+  if (outcome.ok || opening.isRemovalOnly) return [spawn(state, opening, env, outcome.ok)];
+  return endedWith(state, known, outcome.failure, env);
 }
 
-function spawn(state: S, { config, epoch, isRemovalOnly }: Opening, env: Env): Effect {
+function spawn(
+  state: S,
+  { config, epoch, isRemovalOnly }: Opening,
+  env: Env,
+  hasSink: boolean,
+): Effect {
   const { self, workThreads } = state.props;
   const { view, drain, registry } = state;
   const props: MaintainerProps = {
@@ -120,6 +124,7 @@ function spawn(state: S, { config, epoch, isRemovalOnly }: Opening, env: Env): E
     nodes: view?.nodes ?? [self],
     drain,
     isRemovalOnly,
+    hasSink,
   };
   registry.set(config.id, { ...registry.get(config.id)!, is: 'starting' });
   return {

@@ -40,6 +40,8 @@ export interface MaintainerProps {
   readonly drain: DrainTarget;
   /** It only closes what an earlier maintainer left on the nodes (spec/06 removal-only). */
   readonly isRemovalOnly: boolean;
+  /** Its ports are open: only one that closes is started without. */
+  readonly hasSink: boolean;
 }
 
 /** Private messages: answers of the sink port, and timers. */
@@ -52,13 +54,14 @@ export type MaintainerOwn =
   | { readonly kind: 'TickDue' }
   | { readonly kind: 'StopDue' }
   | { readonly kind: 'CloseDue' }
+  | { readonly kind: 'RetireDue' }
   | { readonly kind: 'EndDue' };
 
 /** Everything a maintainer receives. */
 export type MaintainerInbox = MaintainerMessage | MaintainerOwn;
 
 /** What a sink call is for. */
-export type SinkCall = 'open' | 'raise' | 'groups' | 'save' | 'ddl';
+export type SinkCall = 'open' | 'raise' | 'groups' | 'save' | 'ddl' | 'retire';
 
 /** See the drawing in maintainer.ts. */
 export type Phase =
@@ -78,8 +81,15 @@ export type Phase =
   | { readonly at: 'stopping' }
   /** Every manager of the feed is being closed. */
   | { readonly at: 'closing'; readonly as: ChangefeedState; readonly failure: Failure | null }
-  /** The last checkpoint is being saved. */
-  | { readonly at: 'finishing'; readonly as: ChangefeedState; readonly failure: Failure | null }
+  /** The last checkpoint is being saved; `rests`: the changefeed is to rest, no other maintainer goes on with it. */
+  | {
+      readonly at: 'finishing';
+      readonly as: ChangefeedState;
+      readonly failure: Failure | null;
+      readonly rests: boolean;
+    }
+  /** Its slots are being raised above all that anybody may still send. */
+  | { readonly at: 'retiring'; readonly as: ChangefeedState; readonly failure: Failure | null }
   /** Its last word is said; it is stopped once it was heard (messages and exits travel apart). */
   | { readonly at: 'ended' };
 
@@ -221,7 +231,7 @@ export function isPlacing(state: MaintainerState): boolean {
 
 /** True once it is on its way out: nothing new begins. */
 export function isLeaving(state: MaintainerState): boolean {
-  return ['closing', 'finishing', 'ended'].includes(state.phase.at);
+  return ['closing', 'finishing', 'retiring', 'ended'].includes(state.phase.at);
 }
 
 /** The feed's own slot is written with the first token of the epoch. */

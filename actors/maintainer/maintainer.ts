@@ -49,6 +49,7 @@ import {
   becomeFinishing,
   becomeStopping,
   closeOn,
+  retired,
   save,
   stopSelf,
 } from './saving.ts';
@@ -133,8 +134,12 @@ function effectsOf(state: S, message: MaintainerInbox, env: Env): readonly Effec
       return state.phase.at === 'stopping' ? becomeClosing(state, 'stopped', null) : [];
     case 'CloseDue': {
       const { phase } = state;
-      return phase.at === 'closing' ? becomeFinishing(state, phase.as, phase.failure, env) : [];
+      return phase.at === 'closing'
+        ? becomeFinishing(state, phase.as, phase.failure, env, true)
+        : [];
     }
+    case 'RetireDue':
+      return retired(state, failureOf('SINK_UNREACHABLE', 'no answer', { retry: 'Again' }));
     case 'EndDue':
       return [];
     default:

@@ -18,7 +18,7 @@ import {
 } from './maintainer-state.ts';
 import { bootstrapOn, takeServed } from './nodes.ts';
 import { place } from './placing.ts';
-import { becomeClosing, becomeFinishing, end, save, saved } from './saving.ts';
+import { becomeClosing, becomeFinishing, finish, retired, save, saved } from './saving.ts';
 
 type S = MaintainerState;
 
@@ -53,6 +53,8 @@ export function sinkAnswered(
       return saved(state, env);
     case 'ddl':
       return ddlDone(state);
+    case 'retire':
+      return retired(state, null);
     default:
       return unreachable(tag);
   }
@@ -64,9 +66,9 @@ function sinkFailed(state: S, tag: SinkCall, failure: Failure, env: Env): readon
   // The end does not wait for a checkpoint that cannot be saved: the slots downstream have the truth. Only who says
   // `finished` must have saved it; another maintainer will.
   if (phase.at === 'finishing') {
-    if (tag !== 'save') return [];
-    return end(state, phase.as === 'finished' ? 'failed' : phase.as, phase.failure ?? failure);
+    return tag === 'save' ? finish(state, failure) : [];
   }
+  if (tag === 'retire') return retired(state, failure);
   // What may heal leaves everything running: the next maintainer adopts it.
   return failure.retry === 'Never'
     ? becomeClosing(state, 'failed', failure)

@@ -51,7 +51,9 @@ export function reportOf(
     epoch,
     isBootstrapped: isPlacing(state),
     isLast,
-    isClosed: isLast && [...state.nodes.values()].every((node) => node.isClosed),
+    // One whose node stops in order has not retired the slots: closing goes on elsewhere.
+    isClosed:
+      isLast && !state.isStopAsked && [...state.nodes.values()].every((node) => node.isClosed),
     status: {
       id: config.id,
       state: as,

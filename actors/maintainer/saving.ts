@@ -1,9 +1,10 @@
 /** The feed's checkpoint in its own slot downstream, and how a maintainer ends with it. */
 import { assert } from '#src/base/assert.ts';
-import type { Failure } from '#src/base/failure.ts';
+import { failure as failureOf, type Failure } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { Checkpoint, Position } from '#src/model/position.ts';
+import { lastTokenOf } from '#src/model/token.ts';
 import type { ChangefeedState } from '#src/protocol/changefeed.ts';
 import { places, mainRef } from '#src/protocol/nodes.ts';
 import type { OrchestratorMessage } from '#src/protocol/orchestrator.ts';
@@ -26,6 +27,8 @@ const endMs = 5_000;
 const stopDrainMs = 8_000;
 /** How long one that has failed waits for managers to close; the next maintainer adopts what is left. */
 const failedCloseMs = 5_000;
+/** How long a changefeed that is to rest waits for its slots to be raised: a downstream that is gone must not keep it. */
+const retireMs = 10_000;
 /** Closes are asked for again this often. */
 const closeAgainMs = 100;
 
@@ -51,7 +54,7 @@ export function saved(state: S, env: Env): readonly Effect[] {
   if (phase.at === 'finishing') {
     return state.checkpoint !== null && state.checkpoint.ts > state.savedTs
       ? save(state, state.checkpoint, env)
-      : end(state, phase.as, phase.failure);
+      : finish(state);
   }
   if (phase.at !== 'barrier' || phase.step !== 'saving') return retain;
   if (state.savedTs < phase.resolved.ts) return save(state, phase.resolved, env);
@@ -106,7 +109,7 @@ export function closeOn(state: S, env: Env): readonly Effect[] {
   const { phase, props } = state;
   if (phase.at !== 'closing') return [];
   const open = [...state.nodes.values()].filter((node) => !node.isClosed);
-  if (open.length === 0) return becomeFinishing(state, phase.as, phase.failure, env);
+  if (open.length === 0) return becomeFinishing(state, phase.as, phase.failure, env, true);
   if (env.now() - state.askedAtMs < closeAgainMs) return [];
   state.askedAtMs = env.now();
   return open.flatMap((node) => askClose(state, node, props.self));
@@ -120,22 +123,58 @@ function askClose(state: S, node: NodeState, self: string): readonly Effect[] {
   return [...toManager(node, { kind: 'CloseManager' }), { kind: 'Send', to, message }];
 }
 
-/** Saves the last checkpoint, then ends. */
+/** Saves the last checkpoint, then ends; `rests`: nobody goes on with the changefeed. */
 export function becomeFinishing(
   state: S,
   as: ChangefeedState,
   failure: Failure | null,
   env: Env,
+  rests = false,
 ): readonly Effect[] {
-  if (state.phase.at === 'finishing' || state.phase.at === 'ended') return [];
-  state.phase = { at: 'finishing', as, failure };
+  if (['finishing', 'retiring', 'ended'].includes(state.phase.at)) return [];
+  state.phase = { at: 'finishing', as, failure, rests };
   state.operators.quiesce();
   if (state.saving !== null) return [];
   // Before the feed's slot was raised, or once fenced, there is nothing that may be saved.
   const maySave = state.isRaised && failure?.code !== 'SINK_FENCED';
   if (!maySave || state.checkpoint === null || state.checkpoint.ts <= state.savedTs)
-    return end(state, as, failure);
+    return finish(state);
   return save(state, state.checkpoint, env);
+}
+
+/** The last checkpoint is saved, or cannot be. */
+export function finish(state: S, failed: Failure | null = null): readonly Effect[] {
+  const { phase, props } = state;
+  assert(phase.at === 'finishing', 'at the end');
+  const as = failed !== null && phase.as === 'finished' ? 'failed' : phase.as;
+  const failure = phase.failure ?? failed;
+  // A node that stops in order hands over; who was fenced has nothing to raise.
+  if (!phase.rests || state.isStopAsked || failure?.code === 'SINK_FENCED')
+    return end(state, as, failure);
+  state.phase = { at: 'retiring', as, failure };
+  if (!props.hasSink) return retired(state, noSink);
+  const token = lastTokenOf(props.epoch);
+  const { id: changefeed } = props.config;
+  return [
+    callSink(state, { kind: 'RetireFeed', changefeed, token }, 'retire'),
+    { kind: 'SetTimer', key: 'retire', afterMs: retireMs, message: { kind: 'RetireDue' } },
+  ];
+}
+
+const noSink = failureOf('SINK_UNREACHABLE', 'its ports cannot be opened on this node');
+
+/**
+ * Nothing that a node which is late still sends commits from here on (RELIABILITY I-12, F40). Where the downstream cannot be
+ * told the changefeed rests all the same, and the log says what is not assured.
+ */
+export function retired(state: S, failure: Failure | null): readonly Effect[] {
+  const { phase, props } = state;
+  if (phase.at !== 'retiring') return [];
+  const ending = end(state, phase.as, phase.failure);
+  // Whoever is newer has raised them.
+  if (failure === null || failure.code === 'SINK_FENCED') return ending;
+  const detail = { id: props.config.id, code: failure.code, message: failure.message };
+  return [{ kind: 'Log', level: 'warn', event: 'slots-not-retired', detail }, ...ending];
 }
 
 /** Says the last word. */

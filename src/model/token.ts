@@ -17,6 +17,11 @@ export function epochOf(token: number): number {
   return Math.floor(token / tokenAssignments);
 }
 
+/** The last token of an epoch: above all that its maintainer gives, below all of the next. */
+export function lastTokenOf(epoch: number): number {
+  return (epoch + 1) * tokenAssignments - 1;
+}
+
 /** True of an epoch that has tokens and another epoch above it: a tombstone's has neither. */
 export function isEpochBelowMax(epoch: number): boolean {
   return Number.isSafeInteger(epoch) && epoch >= 0 && epoch < epochMax;

@@ -113,6 +113,13 @@ export type SinkRequest =
       readonly from: readonly string[];
       readonly to: readonly string[];
     }
+  /**
+   * The changefeed rests: no transaction of an earlier token commits from here on, nor is a slot raised with one, whatever a
+   * node that is late still sends (RELIABILITY I-12, F40). One locking transaction raises the tokens of all slots that are
+   * there; `token` is the last of the epoch, so its next owner is above it. SINK_FENCED when a slot is of a newer epoch.
+   * May be the first request of an instance: it opens nothing, as it writes into slots only.
+   */
+  | { readonly kind: 'RetireFeed'; readonly changefeed: string; readonly token: number }
   /** Reads foreign keys downstream and answers which tables must share a span. */
   | { readonly kind: 'ReadGroups'; readonly changefeed: string; readonly rules: readonly string[] }
   /** Forgets a span (its dispatcher ended); connections used for it may close. */
@@ -161,6 +168,7 @@ export type SinkAnswer =
   /** `refusal`: why it may not, in words for the operator. */
   | { readonly kind: 'SplitChecked'; readonly refusal: string | null }
   | { readonly kind: 'Reslotted' }
+  | { readonly kind: 'FeedRetired' }
   | { readonly kind: 'GroupsRead'; readonly groups: Routing['groups'] }
   | { readonly kind: 'Done' };
 

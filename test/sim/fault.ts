@@ -238,6 +238,19 @@ export function drawStreamFaults(dice: Dice, safetyMs: number): Fault[] {
   }));
 }
 
+/** Somebody locks rows for longer than a transaction waits for them, again and again, mostly while one is under way. */
+export function drawLockFaults(dice: Dice, safetyMs: number, secondMs: number): Fault[] {
+  return faultsOf(dice, dice.between(8, 48), safetyMs, () => ({
+    kind: {
+      kind: 'lock-rows',
+      pick: dice.pick(64),
+      count: dice.between(1, 2),
+      forMs: secondMs * (1 + dice.magnitude(30)),
+    },
+    on: dice.chance(0.7) ? 'batch sent' : null,
+  }));
+}
+
 function faultsOf(
   dice: Dice,
   count: number,

@@ -13,6 +13,7 @@ export const neededMarks: readonly string[] = [
   'batch cut',
   'batch of several lanes',
   'checkpoint of an earlier owner refused',
+  'changefeed at rest',
   'chunk ends within a transaction',
   'compare-and-swap lost',
   'copied',

@@ -55,6 +55,7 @@ export class ModelDownstream implements SimDownstream {
   checkpoint: Checkpoint | null = null;
   /** Counts restarts: a connection of an earlier one is gone. */
   restartCount = 0;
+  writer = '';
   readonly #world: World;
   readonly #history: History;
   readonly #weather: PortWeather;
@@ -104,6 +105,10 @@ export class ModelDownstream implements SimDownstream {
   /** The lanes of a span under a new token; null when fenced. */
   raiseSpan(span: string, token: number, ts: number): readonly SlotState[] | null {
     let slot = this.slots.get(span);
+    if (this.feedToken > token) {
+      this.#world.mark('span raise refused');
+      return null;
+    }
     if (slot === undefined) {
       if ([...this.slots.keys()].some((other) => spansOverlap(other, span))) {
         this.#world.mark('late raise of a divided table refused');
@@ -127,6 +132,16 @@ export class ModelDownstream implements SimDownstream {
     assert(slot.token !== token, `${span}: token ${token} was given twice (I-7)`);
     slot.token = token;
     return slot.lanes.map((lane) => ({ ...lane }));
+  }
+
+  /** Nothing of an earlier token commits from here on; false when fenced. */
+  retire(token: number): boolean {
+    const slots = [...this.slots.values()];
+    if (Math.max(this.feedToken, ...slots.map((slot) => slot.token)) > token) return false;
+    for (const slot of slots) slot.token = token;
+    if (this.feedToken >= 0) this.feedToken = token;
+    this.#world.mark('feed retired');
+    return true;
   }
 
   /** Parts of tables that are split. */

@@ -149,6 +149,10 @@ export class ModelSink implements LivingPort {
         return downstream.reslot(request)
           ? ok({ kind: 'Reslotted' })
           : failed(fenced(downstream.feedToken));
+      case 'RetireFeed':
+        return downstream.retire(request.token)
+          ? ok({ kind: 'FeedRetired' })
+          : failed(fenced(downstream.feedToken));
       case 'ReadGroups':
         return ok({ kind: 'GroupsRead', groups: {} });
       case 'Release':
@@ -217,7 +221,9 @@ export class ModelSink implements LivingPort {
     answer: (outcome: Outcome<unknown>) => void,
   ): void {
     const replies: Reply[] = [];
+    this.#downstream.writer = this.#place.name;
     const mishap = this.#downstream.takeMishap();
+    if (mishap?.how === 'late') this.#world.mark('batch held up');
     for (const [at, batch] of batches.entries()) {
       const isMet = mishap !== undefined && at === mishap.after % batches.length;
       const execute = (): Reply => (this.#downstream.commitLane(batch) ? 'done' : 'fenced');

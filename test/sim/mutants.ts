@@ -186,6 +186,13 @@ export const mutants: readonly Mutant[] = [
     replace: 'void staleStop(word);',
   },
   {
+    name: 'F40',
+    why: 'a changefeed that is paused or removed keeps its tokens: what a late node still sends commits',
+    file: 'actors/maintainer/saving.ts',
+    find: 'if (!phase.rests || state.isStopAsked',
+    replace: 'if (true || state.isStopAsked',
+  },
+  {
     name: 'replay-not-idempotent',
     why: 'a batch that was cut is applied again as if nothing of it were there',
     file: 'actors/dispatcher/batches.ts',

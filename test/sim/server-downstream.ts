@@ -45,6 +45,7 @@ export class ServerDownstream implements SimDownstream {
   readonly #parts: ServerDownstreamParts;
   readonly #sql: SqlDownstream;
   /** What the next batches meet, one after the other. */
+  readonly writer = '';
   readonly #mishaps: Mishap[] = [];
 
   constructor(parts: ServerDownstreamParts) {
@@ -125,6 +126,7 @@ export class ServerDownstream implements SimDownstream {
 
   #sending(port: SqlPort): void {
     const mishap = this.#mishaps.shift();
+    if (mishap?.how === 'late') this.#parts.world.mark('batch held up');
     if (mishap !== undefined) port.meet(mishap);
     this.#parts.world.mark('batch sent');
   }

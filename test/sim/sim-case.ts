@@ -1,6 +1,12 @@
 /** One run of the simulator as data: everything that is drawn from a seed, so that a failing one can be made smaller and kept. */
 import { Dice } from './dice.ts';
-import { drawFaults, drawSinkFaults, drawStreamFaults, type Fault } from './fault.ts';
+import {
+  drawFaults,
+  drawLockFaults,
+  drawSinkFaults,
+  drawStreamFaults,
+  type Fault,
+} from './fault.ts';
 import { drawNodes, type NodesOptions } from './nodes/node-options.ts';
 import { drawWorkload, type WorkItem } from './workload.ts';
 
@@ -90,6 +96,9 @@ export function caseOf(seed: number): SimCase {
   if (isServer || sinkDice.chance(0.4)) faults.push(...drawSinkFaults(sinkDice, safetyMs));
   const streamDice = new Dice(seed, 'stream fault');
   if (streamDice.chance(0.4)) faults.push(...drawStreamFaults(streamDice, safetyMs));
+  const lockDice = new Dice(seed, 'lock fault');
+  if (isServer && lockDice.chance(0.4))
+    faults.push(...drawLockFaults(lockDice, safetyMs, options.serverSecondMs));
   const run = { seed, options, workload, faults };
   return several === null ? run : { ...run, nodes: several.nodes };
 }

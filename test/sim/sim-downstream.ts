@@ -36,6 +36,8 @@ export interface SimDownstream {
   readonly restart: () => void;
   /** Somebody else locks some of the rows for a while; the model has no locks. */
   readonly lockRows?: (pick: number, count: number, forMs: number) => void;
+  /** Name of the place that has sent a batch last; empty before, and where that is not known. */
+  readonly writer: string;
   /** The next batch meets a mishap. */
   readonly breakNext: (mishap: Mishap) => void;
 }

@@ -16,6 +16,7 @@ import {
 } from '#src/base/failure.ts';
 import { blockFlavor, visitBlock } from '#src/model/block.ts';
 import type { Checkpoint } from '#src/model/position.ts';
+import { epochOf } from '#src/model/token.ts';
 import type { Log } from '#src/ports/log.ts';
 import type { SinkAnswer, SinkApplied, SinkPort, SinkRequest } from '#src/ports/sink.ts';
 
@@ -109,6 +110,9 @@ class BlackholeSink {
         return { kind: 'SplitChecked', refusal: 'nothing is written by blackhole://' };
       case 'Reslot':
         return fail('SINK_REFUSED', 'blackhole:// keeps no parts of tables');
+      case 'RetireFeed':
+        this.#retire(request.changefeed, request.token);
+        return { kind: 'FeedRetired' };
       case 'ReadGroups':
         return { kind: 'GroupsRead', groups: {} };
       case 'Release':
@@ -126,11 +130,22 @@ class BlackholeSink {
     const isStale =
       found !== undefined && (span === '' ? found.token >= token : found.token > token);
     if (isStale) fenced(span, found.token);
+    const feed = this.#slots.get(`${changefeed}\0`);
+    if (span !== '' && feed !== undefined && feed.token > token) fenced(span, feed.token);
     const slot = found ?? { slot: this.#slots.size, token, seq: 0, ts, base: ts, checkpoint: null };
     slot.token = token;
     this.#slots.set(key, slot);
     this.#staged.delete(key);
     return slot;
+  }
+
+  #retire(changefeed: string, token: number): void {
+    for (const [key, slot] of this.#slots) {
+      const [cf, span = ''] = key.split('\0');
+      if (cf !== changefeed) continue;
+      if (epochOf(slot.token) > epochOf(token)) fenced(span, slot.token);
+      slot.token = Math.max(slot.token, token);
+    }
   }
 
   /** The slot when its token is right. A slot raised on another thread is not known here and is taken as given. */

@@ -1,6 +1,5 @@
 import { FailureError, fail, failure } from '#src/base/failure.ts';
 import { spansOverlap, wholeSpan } from '#src/model/span.ts';
-import { epochOf } from '#src/model/token.ts';
 import { rowsOf } from './connection.ts';
 import { feedSlot, readSlotRow, slotColumns, slotIs } from './slot.ts';
 import { literal, sqlBytes } from './sql-text.ts';
@@ -141,12 +140,12 @@ function refusalOf(
   feed: SlotRow | null,
 ): FailureError | null {
   const highest = Math.max(0, ...rows.map((row) => row.token));
-  // A maintainer that was replaced must not even take spans that its successor has not raised yet.
-  const feedEpoch = feed === null ? 0 : epochOf(feed.token);
+  // A maintainer that was replaced, or whose changefeed rests, must not even take spans that nobody has raised since.
+  const feedToken = feed?.token ?? 0;
   const stale =
     highest > raise.token ||
     (raise.refusesEqual && highest === raise.token) ||
-    feedEpoch > epochOf(raise.token);
+    feedToken > raise.token;
   if (!stale) return null;
   const found = Math.max(highest, feed?.token ?? 0);
   return new FailureError(

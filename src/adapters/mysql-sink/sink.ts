@@ -8,6 +8,7 @@ import { makeMetaTables, metaTables } from './meta-schema.ts';
 import { openPlanning } from './planning.ts';
 import { Raiser } from './raise.ts';
 import { Reslotter } from './reslot.ts';
+import { Retirer } from './retire.ts';
 import { readServerFacts } from './server-facts.ts';
 import { Sessions } from './sessions.ts';
 import { encodePosition, readCheckpoint, readLane } from './slot-position.ts';
@@ -61,6 +62,7 @@ export class MysqlSink implements SinkPort {
   readonly #pool: SessionPool;
   readonly #raiser: Raiser;
   readonly #reslotter: Reslotter;
+  readonly #retirer: Retirer;
   readonly #spanParts: SpanParts;
   readonly #feed: FeedWriter;
   readonly #laneCount: number;
@@ -103,6 +105,7 @@ export class MysqlSink implements SinkPort {
       plan: (input) => this.#opened().plan(input),
     };
     this.#reslotter = new Reslotter(parts, nextName);
+    this.#retirer = new Retirer(parts);
     this.#feed = new FeedWriter(parts, { writer, nextName });
   }
 
@@ -147,6 +150,8 @@ export class MysqlSink implements SinkPort {
         return this.#checkSplit(request.span);
       case 'Reslot':
         return this.#reslot(request);
+      case 'RetireFeed':
+        return this.#retireFeed(request);
       case 'ReadGroups':
         return this.#readGroups(request);
       case 'Release':
@@ -226,6 +231,12 @@ export class MysqlSink implements SinkPort {
     return { kind: 'Reslotted' };
   }
 
+  async #retireFeed({ changefeed, token }: RequestOf<'RetireFeed'>): Promise<SinkAnswer> {
+    demandNames(changefeed, token);
+    await this.#retirer.retire(changefeed, token);
+    return { kind: 'FeedRetired' };
+  }
+
   async #raiseSpan(request: RequestOf<'RaiseSpan'>): Promise<SinkAnswer> {
     const { changefeed, span, token, ts } = request;
     demandNames(changefeed, token);
@@ -285,6 +296,7 @@ export class MysqlSink implements SinkPort {
 const opensOrWritesNothing: ReadonlySet<SinkRequest['kind']> = new Set([
   'Open',
   'RaiseSpan',
+  'RetireFeed',
   'Release',
 ]);
 

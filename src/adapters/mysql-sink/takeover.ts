@@ -15,6 +15,12 @@ const tryCountMax = 15;
 /** Milliseconds between tries: time for a killed connection to roll back. */
 const pauseMs = 50;
 
+/** Slot rows of a changefeed; `spans` null: all of them. */
+interface LockedRows {
+  readonly changefeed: string;
+  readonly spans: readonly string[] | null;
+}
+
 /** How a try ended, when not by an error. */
 export type TakeoverStep<T> =
   | { readonly kind: 'Done'; readonly value: T }
@@ -40,7 +46,7 @@ export class Takeover {
 
   /** Runs `attempt` until it is done; `rows` are those it locks. */
   async run<T>(
-    rows: { readonly changefeed: string; readonly spans: readonly string[] },
+    rows: LockedRows,
     attempt: (session: SinkSession) => Promise<TakeoverStep<T>>,
   ): Promise<T> {
     let last = failure('SINK_BUSY', 'an earlier owner keeps the slot rows locked', {
@@ -63,19 +69,20 @@ export class Takeover {
   }
 
   /** Ends what may hold the rows: all connections of the instances that raised them last, of our own only the dead ones. */
-  async #evict(rows: {
-    readonly changefeed: string;
-    readonly spans: readonly string[];
-  }): Promise<void> {
+  async #evict({ changefeed, spans }: LockedRows): Promise<void> {
     await this.#sessions.control.with(async (session) => {
-      const names = rows.spans.map(literal).join(',');
+      const ofSpans = spans === null ? '' : ` AND span IN (${spans.map(literal).join(',')})`;
       const owners = await session.rows(
-        `SELECT DISTINCT owner FROM ${this.#tables.slot} WHERE cf=${literal(rows.changefeed)} AND span IN (${names})`,
+        `SELECT DISTINCT owner FROM ${this.#tables.slot} WHERE cf=${literal(changefeed)}${ofSpans}`,
         'find the earlier owner of a slot',
       );
       const locks = owners.flatMap((row) => this.#sessions.lockNamesOf(String(row['owner'])));
       const killCount = await killHolders(session, locks, (id) => !this.#sessions.isLive(id));
-      this.#log('warn', 'sink-owner-evicted', { span: rows.spans.join(), killCount });
+      this.#log('warn', 'sink-owner-evicted', {
+        changefeed,
+        span: spans?.join() ?? '*',
+        killCount,
+      });
     });
   }
 }

@@ -21,6 +21,7 @@ import {
   noteDdl,
   raiseSlot,
   readSlot,
+  retireSlots,
   slotState,
   storeCheckpoint,
 } from './sqlite-slot.ts';
@@ -108,6 +109,8 @@ class SqliteSink {
         return { kind: 'SplitChecked', refusal: 'a SQLite file has one writer at a time' };
       case 'Reslot':
         return fail('SINK_REFUSED', 'a SQLite file holds no parts of tables');
+      case 'RetireFeed':
+        return this.#retireFeed(file, request.changefeed, request.token);
       case 'ReadGroups':
         // SQLite tables made here have no foreign keys.
         return { kind: 'GroupsRead', groups: {} };
@@ -133,6 +136,11 @@ class SqliteSink {
     this.#log('info', 'feed-raised', { changefeed: cf, token });
     const checkpoint = row.checkpoint === null ? null : (JSON.parse(row.checkpoint) as Checkpoint);
     return { kind: 'FeedRaised', checkpoint, parts: [] };
+  }
+
+  async #retireFeed(file: OpenFile, cf: string, token: number): Promise<SinkAnswer> {
+    await file.connection.transaction(() => retireSlots(file.connection, cf, token));
+    return { kind: 'FeedRetired' };
   }
 
   async #raiseSpan(

@@ -1,6 +1,7 @@
 /** The bookkeeping tables of the SQLite sink and the guard that stands in every transaction. */
 import { fail } from '#src/base/failure.ts';
 import type { Checkpoint, DdlEvent } from '#src/model/position.ts';
+import { epochOf } from '#src/model/token.ts';
 import type { SlotState } from '#src/ports/sink.ts';
 import type { SqliteConnection } from './sqlite-connection.ts';
 
@@ -64,6 +65,8 @@ export function raiseSlot(
 ): SlotRow {
   const { span, token } = raise;
   const found = readSlot(connection, cf, span);
+  const feed = span === '' ? undefined : readSlot(connection, cf, '');
+  if (feed !== undefined && feed.token > token) return fenced(span, feed.token);
   if (found === undefined) {
     connection.run(
       `INSERT INTO sluice_meta_slot (cf, slot, span, lane, token, seq, ts, base)
@@ -85,6 +88,17 @@ export function raiseSlot(
     found.slot,
   );
   return { ...found, token };
+}
+
+/** Raises the tokens of all slots of a changefeed that rests; SINK_FENCED when one is of a newer epoch. */
+export function retireSlots(connection: SqliteConnection, cf: string, token: number): void {
+  const top = connection.row(
+    'SELECT span, token FROM sluice_meta_slot WHERE cf=? ORDER BY token DESC LIMIT 1',
+    cf,
+  );
+  if (top !== undefined && epochOf(Number(top['token'])) > epochOf(token))
+    fenced(String(top['span']), Number(top['token']));
+  connection.run('UPDATE sluice_meta_slot SET token=?1 WHERE cf=?2 AND token<?1', token, cf);
 }
 
 /** The slot, when its token is `token` and, where known, its count of transactions is `seq`; else SINK_FENCED. */

@@ -147,3 +147,20 @@ test('spec/02 2b Stop: a stale owner is ended beside what is placed, whose node 
   assert.equal(added.length, 1);
   assert.match(added[0]!, / Add f 4$/);
 });
+
+test('F6: removed while the stop before it still waits for an epoch: that one is waited for, none is ended under epoch 0', () => {
+  const one = new ToldCoordinator(
+    ['a', 'b'],
+    [recordOf('f', { epoch: 3, isNew: false, isOpen: true })],
+  );
+  one.ask({ kind: 'PauseChangefeed', id: 'f' });
+  one.ask({ kind: 'RemoveChangefeed', id: 'f' });
+  one.boots('a');
+  one.isHeld = true;
+  one.boots('b');
+  one.sends();
+  one.releases();
+  one.passes(1_000);
+  const removals = one.sends().filter((line) => line.includes('Remove'));
+  assert.deepEqual([...new Set(removals)], ['a Remove f 4 cascade removed']);
+});

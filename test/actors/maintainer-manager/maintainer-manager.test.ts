@@ -107,8 +107,8 @@ function lineOf(effect: Effect): string[] {
     case 'CallPort':
       return [effect.request.kind === 'OpenFeed' ? 'open' : 'close'];
     case 'Spawn': {
-      const { isRemovalOnly, nodes } = effect.props as Record<string, unknown>;
-      const closer = isRemovalOnly === true ? ' closer' : '';
+      const { isRemovalOnly, hasSink, nodes } = effect.props as Record<string, unknown>;
+      const closer = `${isRemovalOnly === true ? ' closer' : ''}${hasSink === true ? '' : ' without ports'}`;
       return [`spawn ${effect.id} on ${effect.thread}${closer} over ${String(nodes)}`];
     }
     case 'Stop':
@@ -225,9 +225,10 @@ test('§4e.7: a Remove of what is not here is answered under its own epoch', () 
   ]);
 });
 
-test('9.2.7: a cascading Remove of what is not here starts a maintainer that only closes, without ports', () => {
+test('9.2.7: a cascading Remove of what is not here starts a maintainer that only closes', () => {
   const one = Told.led();
-  assert.deepEqual(one.removes(5), ['spawn maintainer:f:5 on work-1 closer over a']);
+  assert.deepEqual(one.removes(5), ['open']);
+  assert.deepEqual(one.opened(), ['spawn maintainer:f:5 on work-1 closer over a']);
   assert.deepEqual(one.removes(5), []);
   assert.deepEqual(one.started(5), ['m/maintainer:f:5 RemoveThis cascade']);
   one.says(5, 'stopped', { isLast: true, isClosed: true });
@@ -240,7 +241,16 @@ test('9.3 #17: who has stopped without closing everything does not say that it h
   one.removes(3);
   one.ends(3);
   assert.deepEqual(one.removes(3), ['coordinator f 3 stopped failed']);
-  assert.deepEqual(one.removes(4), ['spawn maintainer:f:4 on work-1 closer over a']);
+  assert.deepEqual(one.removes(4), ['open']);
+  assert.deepEqual(one.opened(), ['spawn maintainer:f:4 on work-1 closer over a']);
+});
+
+test('what cannot be opened any more can be closed all the same, without ports', () => {
+  const one = Told.led();
+  one.removes(5);
+  assert.deepEqual(one.opened(failure('INTERNAL_FAULT', 'no key')), [
+    'spawn maintainer:f:5 on work-1 closer without ports over a',
+  ]);
 });
 
 test('a late word of another instance changes nothing', () => {

@@ -90,6 +90,7 @@ test('no progress for too long fails it, with what kept it from going on', () =>
   one.nowMs = 60_001;
   one.tick();
   one.close('a');
+  one.retired();
   assert.deepEqual(one.lastWord, ['failed', 10, 'SINK_DISCONNECTED']);
 });
 

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { failure } from '#src/base/failure.ts';
+import { tokenAssignments } from '#src/model/token.ts';
 import { refOf } from '../cell-env.ts';
 import { Told, base, lost } from './told.ts';
 
@@ -19,7 +20,9 @@ test('a stop applies what was read on every node, then closes every manager, the
   assert.deepEqual(one.tick(), ['dm-a CloseManager', 'orchestrator CloseFeed']);
   const closed = { kind: 'FeedClosed', is: 'closed', manager: null } as const;
   assert.deepEqual(one.orchestrator('a', closed), ['port SaveCheckpoint']);
-  one.saved();
+  assert.deepEqual(one.saved(), ['port RetireFeed', 'timer retire 10000']);
+  assert.deepEqual(one.lastWord, []);
+  one.retired();
   assert.deepEqual(one.lastWord, ['stopped', 30, undefined]);
 });
 
@@ -30,7 +33,40 @@ test('Q9, E5: it waits for every node; one whose manager belongs to another is d
   one.close('a');
   assert.equal(one.state.phase.at, 'closing');
   one.fromManager('b', { kind: 'NotOwner', of: 'CloseManager', owner: 'z', epoch: 9 });
+  one.fail('retire', failure('SINK_FENCED', 'of the newer owner'));
   assert.deepEqual(one.lastWord, ['stopped', 10, undefined]);
+  assert.ok(!one.effects.some(({ kind }) => kind === 'Log'));
+});
+
+test('I-12, F40: all slots are raised to the last token of the epoch before a stop is said; a downstream that is gone does not keep it', () => {
+  for (const ends of ['retired', 'failed', 'silent'] as const) {
+    const one = Told.running();
+    one.tell({ kind: 'RemoveThis', cascade: true, removed: true });
+    one.tell({ kind: 'StopDue' });
+    one.close('a');
+    const call = one.effects.find(({ kind }) => kind === 'CallPort') as { request?: unknown };
+    assert.deepEqual(call.request, {
+      kind: 'RetireFeed',
+      changefeed: 'f',
+      token: base + tokenAssignments - 1,
+    });
+    one.tick();
+    assert.deepEqual(one.lastWord, []);
+    if (ends === 'retired') one.retired();
+    else if (ends === 'failed') one.fail('retire');
+    else one.tell({ kind: 'RetireDue' });
+    const warnings = one.effects.filter(({ kind }) => kind === 'Log');
+    assert.equal(warnings.length, ends === 'retired' ? 0 : 1);
+    assert.deepEqual(one.lastWord, ['stopped', 10, undefined]);
+    assert.deepEqual(one.retired(), []);
+  }
+});
+
+test('I-12: a hand-off, and a node that stops in order, raise nothing: another maintainer goes on', () => {
+  const moved = Told.running();
+  const effects = moved.tell({ kind: 'RemoveThis', cascade: false, removed: false });
+  assert.ok(!effects.includes('port RetireFeed'), effects.join());
+  assert.deepEqual(moved.lastWord, ['stopped', 10, undefined]);
 });
 
 test('Q6, Q7: a hand-off before everybody was heard is not taken on, a close is', () => {
@@ -73,7 +109,17 @@ test('Q1–Q4: once it hands off it schedules nothing more, and closes nothing',
   assert.deepEqual(one.lastWord, ['stopped', 20, undefined]);
 });
 
-test('one that only closes asks every node, and opens nothing', () => {
+test('one that only closes and has no ports says what is not assured', () => {
+  const one = new Told({ isRemovalOnly: true, hasSink: false });
+  one.close('a');
+  assert.deepEqual(one.lastWord, ['stopped', undefined, undefined]);
+  assert.deepEqual(
+    one.effects.flatMap((effect) => (effect.kind === 'Log' ? [effect.event] : [])),
+    ['slots-not-retired'],
+  );
+});
+
+test('one that only closes asks every node, and then raises their slots', () => {
   const one = new Told({ nodes: ['a', 'b'], isRemovalOnly: true });
   assert.deepEqual(one.tick(), ['orchestrator CloseFeed', 'orchestrator CloseFeed']);
   const manager = refOf('dm-b', 4);
@@ -81,6 +127,8 @@ test('one that only closes asks every node, and opens nothing', () => {
     'dm-b CloseManager',
   ]);
   one.close('a', 'b');
+  assert.deepEqual(one.lastWord, []);
+  one.retired();
   assert.deepEqual(one.lastWord, ['stopped', undefined, undefined]);
 });
 
@@ -91,6 +139,7 @@ test('a feed that is caught up says finished only with its checkpoint saved', ()
     one.close('a');
     if (isSaved) one.saved();
     else one.fail('save');
+    one.retired();
     assert.deepEqual(
       one.lastWord,
       isSaved ? ['finished', 50, undefined] : ['failed', 50, 'SINK_DISCONNECTED'],
@@ -127,6 +176,7 @@ test('a feed that has applied everything up to its target says finished, and not
   assert.equal(one.state.phase.at, 'closing');
   one.close('a');
   one.saved();
+  one.retired();
   assert.deepEqual(one.lastWord, ['finished', 50, undefined]);
   // Only the stream's own end counts.
   const other = Told.running({ untilGtid: '0-1-50' });

@@ -27,6 +27,7 @@ test('a server is not copied to itself, whether its log is still to be read or a
     one.adopt('a', [], isStreaming);
     if (!isStreaming) one.tell({ kind: 'SourceChecked', facts });
     one.close('a');
+    one.retired();
     assert.deepEqual(one.lastWord, ['failed', undefined, 'SINK_IS_UPSTREAM']);
   }
 });

@@ -1,5 +1,9 @@
 /** A maintainer that is told one message after another, for tests of its behaviour. */
-import type { MaintainerInbox, MaintainerState } from '#actors/maintainer/maintainer-state.ts';
+import type {
+  MaintainerInbox,
+  MaintainerState,
+  SinkCall,
+} from '#actors/maintainer/maintainer-state.ts';
 import { maintainer } from '#actors/maintainer/maintainer.ts';
 import { stageOf } from '#actors/maintainer/report.ts';
 import { failed, failure, ok, type Failure } from '#src/base/failure.ts';
@@ -53,6 +57,7 @@ export class Told {
       untilGtid?: string;
       nodes?: string[];
       isRemovalOnly?: boolean;
+      hasSink?: boolean;
       splitAbove?: number;
     } = {},
   ) {
@@ -68,6 +73,7 @@ export class Told {
         nodes: more.nodes ?? ['a'],
         drain: { number: 0, node: null },
         isRemovalOnly: more.isRemovalOnly ?? false,
+        hasSink: more.hasSink ?? true,
       },
       envOf(),
     );
@@ -86,7 +92,7 @@ export class Told {
     );
   }
 
-  sink(tag: 'open' | 'raise' | 'groups' | 'save' | 'ddl', answer: SinkAnswer): string[] {
+  sink(tag: SinkCall, answer: SinkAnswer): string[] {
     return this.tell({ kind: 'SinkAnswered', tag, outcome: ok(answer) });
   }
 
@@ -115,7 +121,11 @@ export class Told {
     return this.sink('groups', { kind: 'GroupsRead', groups: {} });
   }
 
-  fail(tag: 'open' | 'save' | 'ddl', why: Failure = lost): string[] {
+  retired(): string[] {
+    return this.sink('retire', { kind: 'FeedRetired' });
+  }
+
+  fail(tag: SinkCall, why: Failure = lost): string[] {
     return this.tell({ kind: 'SinkAnswered', tag, outcome: failed(why) });
   }
 

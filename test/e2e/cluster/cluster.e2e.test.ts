@@ -108,6 +108,24 @@ test('a node that stood still beyond its lease writes nothing more under its for
   assert.ok(frozen.log.split('\n').some(isFence));
 });
 
+test('F40: a changefeed that is paused while a node stands still is not written by it when it wakes up', async () => {
+  const [asked, , frozen] = cluster.members;
+  assert.ok(asked !== undefined && frozen !== undefined);
+  const former = await frozen.captureId();
+  await frozen.signal('SIGSTOP');
+  await cluster.client('changefeed', 'pause', '-i', 'bank');
+  const rest = await slotsAtRest();
+  assert.equal(rest['tokens'], 1, 'every slot has the token of the rest');
+  await frozen.signal('SIGCONT');
+  await until(
+    () => `it is another capture: ${frozen.log.slice(-2_000)}`,
+    async () => (await frozen.isHealthy()) && (await frozen.captureId()) !== former,
+  );
+  assert.deepEqual(await slotsAtRest(), rest);
+  await cluster.client('changefeed', 'resume', '-i', 'bank');
+  await cluster.balanced('bank', tableCount, 3);
+});
+
 test('at the end nothing is lost, nothing came twice, and no token of a slot ever fell', async (t) => {
   await work.end();
   await cluster.reaches('bank', await servers.newestTs());
@@ -119,6 +137,14 @@ test('at the end nothing is lost, nothing came twice, and no token of a slot eve
   });
   assert.deepEqual(chains.violations, []);
 });
+
+/** Tokens of the changefeed's slots, and how many transactions they have committed. */
+async function slotsAtRest(): Promise<Readonly<Record<string, unknown>>> {
+  const [row] = await servers.downstream.query(
+    "SELECT COUNT(DISTINCT token) AS tokens, MAX(token) AS token, SUM(seq) AS seq FROM sluice_meta.slot WHERE cf='bank'",
+  );
+  return must(row, 'a row') as Readonly<Record<string, unknown>>;
+}
 
 /** Tables that run on members other than `frozen`, whose API does not answer. */
 async function thawedTables(frozen: ServerMember): Promise<number> {

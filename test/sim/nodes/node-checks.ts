@@ -44,6 +44,11 @@ export class NodeChecks {
   /** Nodes whose session ended behind their back, or at their own word: until they notice, only tokens keep them harmless. */
   readonly #excused = new Set<string>();
 
+  /** Rows downstream when the changefeed came to rest; null while somebody may write. */
+  #restedAt: ReadonlyMap<string, number> | null = null;
+  /** The downstream could not be told that it rests. */
+  #isUnretired = false;
+
   readonly #ownership: OwnershipChecks;
 
   constructor(cluster: NodeCluster) {
@@ -120,6 +125,18 @@ export class NodeChecks {
     this.#excused.add(id);
   }
 
+  /** A changefeed that rests is written by nobody, however late (I-12, F40). */
+  rests(): void {
+    if (this.#restedAt === null || this.#isForgetful) return;
+    const { versions } = this.#cluster.downstream;
+    for (const [row, version] of versions)
+      if (this.#restedAt.get(row) !== version)
+        this.#broken(
+          'F40',
+          `${row} is at ${version}, at rest it was at ${this.#restedAt.get(row)}`,
+        );
+  }
+
   /** A node is gone. */
   gone(id: string): void {
     this.#excused.delete(id);
@@ -175,6 +192,7 @@ export class NodeChecks {
       this.#cluster.world.after(0, () => this.#checkOneMaintainer(process));
     }
     for (const effect of effects) {
+      if (effect.kind === 'Log' && effect.event === 'slots-not-retired') this.#isUnretired = true;
       if (effect.kind !== 'Send' || effect.message.kind !== 'ScheduleDispatcher') continue;
       const { token } = effect.message as unknown as { readonly token: number };
       if (!this.#epochsUsed.has(epochOf(token)))
@@ -227,6 +245,7 @@ export class NodeChecks {
       this.#broken('F9', `${before.state} becomes ${state} without a new epoch`);
     if (isRaised) world.mark('epoch committed');
     this.#epoch = epoch;
+    this.#takesRest(!record.isOpen && !runningStates.includes(state) && before?.isOpen === true);
   }
 
   /** Its epochs go on rising, should it be made again (F2). */
@@ -234,6 +253,17 @@ export class NodeChecks {
     this.#record = null;
     this.#checkpointTs = -1;
     this.#cluster.world.mark('changefeed deleted');
+  }
+
+  #takesRest(isClosedNow: boolean): void {
+    this.rests();
+    if (isClosedNow && !this.#isUnretired) {
+      this.#restedAt = new Map(this.#cluster.downstream.versions);
+      this.#cluster.world.mark('changefeed at rest');
+    } else if (this.#record !== null && runningStates.includes(this.#record.state)) {
+      this.#restedAt = null;
+      this.#isUnretired = false;
+    }
   }
 
   #checkpointWritten(value: string): void {

@@ -11,11 +11,11 @@ export type NodeFault = {
 } & NodeFaultKind;
 
 /**
- * Which node: one of those that live, by number; or the one that leads, or maintains, at that moment (`any` of all when
- * there is none).
+ * Which node: one of those that live, by number; or the one that leads, maintains, or has sent a batch last, at that moment
+ * (`any` of all when there is none).
  */
 export interface NodePick {
-  readonly who: 'any' | 'leader' | 'maintainer';
+  readonly who: 'any' | 'leader' | 'maintainer' | 'writer';
   readonly pick: number;
 }
 
@@ -76,6 +76,8 @@ export type NodeFaultKind =
   /** Every way to the store and back takes so many times as long. */
   | { readonly kind: 'slow-store'; readonly factor: number; readonly forMs: number }
   | { readonly kind: 'compact' }
+  /** The next batch is held up on its way downstream, and its sender is told that it was lost. */
+  | { readonly kind: 'late-batch'; readonly lateMs: number }
   /**
    * A word that was heard before is heard again, by a node of a version without epochs (`zero`), or from a sender that is
    * past: whatever is governed by an epoch must not take it.
@@ -219,6 +221,7 @@ const draws: Readonly<
     forMs: lasting(dice, sessionMs),
   }),
   compact: () => ({ kind: 'compact' }),
+  'late-batch': (dice, sessionMs) => ({ kind: 'late-batch', lateMs: lasting(dice, sessionMs) }),
   'move-table': (dice) => ({ kind: 'move-table', table: dice.pick(5), node: pickOf(dice) }),
   'split-table': (dice) => ({
     kind: 'split-table',

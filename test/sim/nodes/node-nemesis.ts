@@ -88,6 +88,11 @@ function happen(cluster: NodeCluster, tending: Tending, fault: NodeFault): void 
       });
     case 'lose-store':
       return cluster.loseStore();
+    case 'late-batch': {
+      const { lateMs } = fault;
+      const mishap = { how: 'late', after: 0, brokenAfterMs: 0, lateMs, offlineMs: 0 } as const;
+      return cluster.downstream.breakNext(mishap);
+    }
     case 'compact':
       coordination.compact();
       return coordination.dropWatches();
@@ -145,9 +150,13 @@ function ask(cluster: NodeCluster, request: CoordinatorRequest): void {
 
 function picked(cluster: NodeCluster, { who, pick }: NodePick): SimNode | null {
   const { nodes } = cluster;
-  const wanted =
-    who === 'leader' ? cluster.leader : who === 'maintainer' ? cluster.maintainer : null;
-  return wanted ?? nodes[pick % Math.max(1, nodes.length)] ?? null;
+  const chosen: Readonly<Record<NodePick['who'], () => SimNode | null | undefined>> = {
+    any: () => null,
+    leader: () => cluster.leader,
+    maintainer: () => cluster.maintainer,
+    writer: () => nodes.find(({ id }) => cluster.downstream.writer.startsWith(id)),
+  };
+  return chosen[who]() ?? nodes[pick % Math.max(1, nodes.length)] ?? null;
 }
 
 /** What is cut off in the middle. */

@@ -19,6 +19,7 @@ const attemptCount = 4;
 const any = (dice: Dice): NodePick => ({ who: 'any', pick: dice.pick(8) });
 const leader: NodePick = { who: 'leader', pick: 0 };
 const maintainer: NodePick = { who: 'maintainer', pick: 0 };
+const writer: NodePick = { who: 'writer', pick: 0 };
 
 /** What makes the coordinator begin an attempt. */
 const causes: readonly ((dice: Dice) => NodeFaultKind)[] = [
@@ -52,7 +53,23 @@ const leaderEnds = troubles.slice(0, 3);
 export function drawPlot(dice: Dice, bounds: PlotBounds): NodeFault[] {
   if (!dice.chance(plotShare)) return [];
   const startMs = bounds.safetyMs * (0.2 + dice.next() * 0.6);
-  return dice.chance(0.5) ? drawStale(dice, startMs, bounds) : drawTroubled(dice, startMs, bounds);
+  return dice.of([drawStale, drawTroubled, drawRest])(dice, startMs, bounds);
+}
+
+/** Who has sent a batch that is still on its way dies, and somebody pauses or removes the changefeed just then; more than once. */
+function drawRest(dice: Dice, startMs: number, { sessionMs }: PlotBounds): NodeFault[] {
+  return [0, 1, 2].flatMap((at): NodeFault[] => {
+    const atMs = startMs + at * sessionMs * 1.5;
+    const end: NodeFaultKind = dice.chance(0.8)
+      ? { kind: 'pause-feed', forMs: sessionMs * 4 }
+      : { kind: 'remove-feed' };
+    const held = { atMs, on: 'batch held up', delayMs: dice.next() * 2 } as const;
+    return [
+      { atMs, kind: 'late-batch', lateMs: sessionMs * (1 + dice.next() * 2) },
+      { ...held, kind: 'kill-node', node: dice.of([any(dice), writer, maintainer]), downMs: 1 },
+      { ...held, ...end },
+    ];
+  });
 }
 
 /** A maintainer does not hear that it is to end, and the coordinator ends when the next epoch is stored. */

@@ -43,6 +43,7 @@ export async function runNodes(
   await world.run(() => false, safetyMs);
   if (world.violation === null) await recover(cluster, tending);
   if (world.violation === null && stopsAtEnd) await end(cluster, tending);
+  cluster.checks.rests();
 }
 
 async function recover(cluster: NodeCluster, tending: Tending): Promise<void> {

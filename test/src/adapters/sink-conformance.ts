@@ -9,6 +9,7 @@ import type { Failure } from '#src/base/failure.ts';
 import { BlockWriter } from '#src/model/block.ts';
 import { resumeOf } from '#src/model/lane-resume.ts';
 import type { Checkpoint, DdlEvent } from '#src/model/position.ts';
+import { lastTokenOf, tokenAssignments } from '#src/model/token.ts';
 import type { SinkAnswer, SinkApplied, SinkPort, SinkRequest, SlotState } from '#src/ports/sink.ts';
 import { rowEventOf } from '#test/fixtures/row-event.ts';
 
@@ -216,6 +217,48 @@ const feedCases: Case[] = [
       assert.deepEqual((await raiseFeed(after, 3)).checkpoint, checkpointAt(12));
       await before.close();
       await after.close();
+    },
+  ],
+  [
+    'lets nobody write a changefeed that rests, until an owner of a later epoch goes on where it stood',
+    async (downstream) => {
+      const first = (epoch: number): number => epoch * tokenAssignments;
+      const retire = (epoch: number): SinkRequest => ({
+        kind: 'RetireFeed',
+        changefeed,
+        token: lastTokenOf(epoch),
+      });
+      const before = await preparedSink(downstream, first(1));
+      await raiseSpan(before, first(1) + 1);
+      await applied(before, apply(first(1) + 1, [blockOf(conformanceTable, [insertAt(10)])]));
+      // Whoever ends it may have opened nothing.
+      const closing = downstream.open();
+      await askSink(closing, retire(1), 'FeedRetired');
+      await askSink(closing, retire(1), 'FeedRetired');
+      const late = apply(first(1) + 1, [blockOf(conformanceTable, [insertAt(20)])], {
+        afterTs: 10,
+      });
+      assert.equal((await refusedBySink(before, late)).code, 'SINK_FENCED');
+      for (const name of [span, 'conformance.other']) {
+        const again = { kind: 'RaiseSpan', changefeed, span: name, token: first(1) + 9, ts: 0 };
+        assert.equal((await refusedBySink(before, again as SinkRequest)).code, 'SINK_FENCED');
+      }
+      const save = { kind: 'SaveCheckpoint', changefeed, checkpoint: checkpointAt(10) } as const;
+      const saved = await refusedBySink(before, { ...save, token: first(1) });
+      assert.equal(saved.code, 'SINK_FENCED');
+      await assertRows(downstream, 10);
+      const after = downstream.open();
+      await askSink(after, { kind: 'Open', changefeed }, 'Opened');
+      await raiseFeed(after, first(2));
+      assert.equal((await refusedBySink(closing, retire(1))).code, 'SINK_FENCED');
+      const lanes = await raiseSpan(after, first(2) + 1);
+      assert.equal(Math.max(...lanes.map(({ ts }) => ts)), 10);
+      await applied(
+        after,
+        apply(first(2) + 1, [blockOf(conformanceTable, [insertAt(20)])], { afterTs: 10 }),
+      );
+      await assertRows(downstream, 10, 20);
+      for (const sink of [before, closing, after]) await sink.close();
     },
   ],
   [
