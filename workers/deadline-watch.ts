@@ -6,7 +6,9 @@ const staleAfterMs = 150;
 /** A gap between two ticks above this means that the process stood still. */
 const gapMs = 500;
 /** Boot time that passed beyond monotonic time: the machine was suspended. */
-const suspendMs = 200;
+const suspendMs = 100;
+/** The time of day moved by more than this against monotonic time within a tick: it was set, or the machine restored. */
+const wallShiftMs = 1_000;
 /** A fence that is not confirmed by all threads within this ends the process. */
 const killAfterMs = 1_000;
 
@@ -15,10 +17,12 @@ export type WatchVerdict = 'nothing' | 'fenced' | 'kill';
 
 /** The clocks of a tick. */
 export interface WatchClocks {
-  /** `process.hrtime.bigint()`. */
-  readonly nowNs: bigint;
   /** Milliseconds since boot, with suspended time. */
   readonly bootMs: number;
+  /** The time of day, milliseconds: only how it moves counts. */
+  readonly wallMs: number;
+  /** `process.hrtime.bigint()`, read last: a thread that loses its turn between the readings sees no suspension. */
+  readonly nowNs: bigint;
 }
 
 /** See the top of this file. */
@@ -27,6 +31,8 @@ export class DeadlineWatch {
   readonly #gates: readonly number[];
   readonly #threadCount: number;
   #last: WatchClocks | null = null;
+  /** By how much boot time was ahead of monotonic time at most. */
+  #bootAheadMs = Infinity;
   /** Milliseconds, a gap counted as the shortest one, since the fence that is not confirmed yet; null: none. */
   #unconfirmedMs: number | null = null;
 
@@ -42,15 +48,24 @@ export class DeadlineWatch {
     const last = this.#last ?? clocks;
     this.#last = clocks;
     const passedMs = Number(clocks.nowNs - last.nowNs) / 1e6;
-    const suspendedMs = clocks.bootMs - last.bootMs - passedMs;
     const { deadline } = this.#gate.words;
     const until = Atomics.load(deadline, 0);
-    const isStill = passedMs > gapMs || suspendedMs > suspendMs;
+    const hasShifted = Math.abs(clocks.wallMs - last.wallMs - passedMs) > wallShiftMs;
+    const isStill = this.#hasSlept(clocks) || passedMs > gapMs || hasShifted;
     if (until > 0n && isStill) Atomics.store(deadline, 1, clocks.nowNs);
     this.#suspendStale(clocks.nowNs);
     const isFenced = until > 0n && clocks.nowNs >= until && this.#gate.fence(this.#gates);
     if (this.#isOverdue(Math.min(passedMs, gapMs))) return 'kill';
     return isFenced ? 'fenced' : 'nothing';
+  }
+
+  #hasSlept({ bootMs, nowNs }: WatchClocks): boolean {
+    const aheadMs = bootMs - Number(nowNs) / 1e6;
+    const hasSlept = aheadMs - this.#bootAheadMs > suspendMs;
+    // The first look has nothing to compare with; a reading that came late is below what is true.
+    this.#bootAheadMs =
+      this.#bootAheadMs === Infinity ? aheadMs : Math.max(this.#bootAheadMs, aheadMs);
+    return hasSlept;
   }
 
   #suspendStale(nowNs: bigint): void {

@@ -23,7 +23,8 @@ function run({ gate: memory, gates, threadCount }: WatchdogStart): never {
   const never = new Int32Array(new SharedArrayBuffer(4));
   for (;;) {
     Atomics.wait(never, 0, 0, tickMs);
-    const verdict = watch.tick({ nowNs: process.hrtime.bigint(), bootMs: uptime() * 1000 });
+    const [bootMs, wallMs] = [uptime() * 1000, Date.now()];
+    const verdict = watch.tick({ bootMs, wallMs, nowNs: process.hrtime.bigint() });
     if (verdict === 'fenced') parentPort?.postMessage('deadline passed');
     // Somebody spins with a right to write that is gone: no thread can be trusted to end it.
     if (verdict === 'kill') process.kill(process.pid, 'SIGKILL');

@@ -156,9 +156,9 @@ export function drain(
   }));
 }
 
-/** Moves of a drain at once: at least ten, or a hundredth of what there was at its start (spec/01 §1.8). */
-export function drainSlots(initialCount: number): number {
-  return Math.max(10, Math.ceil(initialCount / 100));
+/** Moves of a drain at once: at least ten, or a hundredth of what is still there (spec/01 §1.8, decision 47). */
+export function drainSlots(count: number): number {
+  return Math.max(10, Math.ceil(count / 100));
 }
 
 function loadsOf({ nodes, loads }: PlacementBounds): Map<string, number> {

@@ -14,6 +14,7 @@ class Stage {
   readonly life = { gate: 0, generation: this.gate.begin(0) };
   nowNs = startNs;
   bootMs = 0;
+  wallMs = 1_800_000_000_000;
 
   constructor() {
     this.tick(0);
@@ -25,10 +26,18 @@ class Stage {
       Atomics.store(this.gate.words.heartbeats, thread, this.nowNs);
   }
 
-  tick(ms: number, bootMs = ms): WatchVerdict {
+  tick(ms: number, bootMs = ms, wallMs = ms): WatchVerdict {
     this.nowNs += BigInt(ms) * 1_000_000n;
     this.bootMs += bootMs;
-    return this.watch.tick({ nowNs: this.nowNs, bootMs: this.bootMs });
+    this.wallMs += wallMs;
+    return this.watch.tick({ nowNs: this.nowNs, bootMs: this.bootMs, wallMs: this.wallMs });
+  }
+
+  /** Whether this tick puts the process on probation. */
+  isDoubted(ms: number, bootMs?: number, wallMs?: number): boolean {
+    Atomics.store(this.gate.words.deadline, 1, 0n);
+    this.tick(ms, bootMs, wallMs);
+    return this.probation === this.nowNs;
   }
 
   deadline(afterMs: number): void {
@@ -74,15 +83,27 @@ test('a thread without heartbeat may not write before it beats again (I-26)', ()
 test('a process that stood still is on probation, and so is one whose machine slept', () => {
   const stage = new Stage();
   stage.deadline(60_000);
-  stage.tick(499);
-  assert.equal(stage.probation, 0n);
-  stage.tick(501);
-  assert.equal(stage.probation, stage.nowNs);
-  Atomics.store(stage.gate.words.deadline, 1, 0n);
-  stage.tick(10, 150);
-  assert.equal(stage.probation, 0n);
-  stage.tick(10, 1_000);
-  assert.equal(stage.probation, stage.nowNs);
+  assert.deepEqual([stage.isDoubted(499), stage.isDoubted(501)], [false, true]);
+  assert.deepEqual([stage.isDoubted(10, 110), stage.isDoubted(10, 111)], [false, true]);
+});
+
+test('a watchdog that lost its turn between two clocks sees no suspension, then or afterwards', () => {
+  const stage = new Stage();
+  stage.deadline(60_000);
+  assert.deepEqual([stage.isDoubted(310, 10), stage.isDoubted(10, 310)], [false, false]);
+  assert.equal(stage.isDoubted(10, 111), true);
+});
+
+test('a time of day that jumps is a reason for doubt, one that is led to the right one is not', () => {
+  for (const shiftMs of [3_600_000, -7_200_000, 1_001, -1_001]) {
+    const stage = new Stage();
+    stage.deadline(60_000);
+    assert.equal(stage.isDoubted(10, 10, 10 + shiftMs), true, String(shiftMs));
+    assert.equal(stage.isDoubted(10), false);
+  }
+  const slewed = new Stage();
+  slewed.deadline(10 ** 9);
+  for (let i = 0; i < 400; i++) assert.equal(slewed.isDoubted(10, 10, 10 + 5), false);
 });
 
 test('a fence that one thread does not confirm within a second ends the process', () => {
