@@ -6,18 +6,29 @@ import type { MaintainerReported } from '#src/protocol/maintainer-manager.ts';
 import { silentNodes } from '../placement/bootstrapper.ts';
 import { isPlacing, totalsOf, type MaintainerState } from './maintainer-state.ts';
 
-/** Its phase in words. */
+/** Its phase, for inspection. */
 export function phaseText({ phase }: MaintainerState): string {
   return phase.at === 'barrier' ? `ddl ${phase.step}` : phase.at;
+}
+
+const barrierWords = {
+  draining: 'applying what comes before a DDL',
+  saving: 'saving the checkpoint before a DDL',
+  ddl: 'running a DDL',
+  grouping: 'reading foreign keys after a DDL',
+} as const;
+
+function phaseWords(state: MaintainerState): string {
+  return state.phase.at === 'barrier' ? barrierWords[state.phase.step] : phaseText(state);
 }
 
 /** What it is doing, and who keeps it waiting (P7). */
 export function stageOf(state: MaintainerState): string {
   if (state.waitsFor !== '') return `waiting for ${state.waitsFor}`;
   const awaited = awaitedNodes(state).join(', ');
-  if (awaited === '') return phaseText(state);
+  if (awaited === '') return phaseWords(state);
   const waiting = `waiting for ${awaited}`;
-  return state.phase.at === 'gathering' ? waiting : `${phaseText(state)}, ${waiting}`;
+  return state.phase.at === 'gathering' ? waiting : `${phaseWords(state)}, ${waiting}`;
 }
 
 /** Nodes whose answer the present phase needs, or that have served and fallen silent. */
