@@ -143,6 +143,9 @@ export interface CoordinatorState {
   tableAskCount: number;
 }
 
+/** Managers speak every second: one that is silent for so long is asked again what it runs, and not waited for meanwhile. */
+export const silenceMs = 3_000;
+
 /** Numbers of questions that one term has for itself. */
 const askCountOfTerm = 2 ** 20;
 

@@ -7,7 +7,13 @@ import { failed, failure, ok } from '#src/base/failure.ts';
 import type { Env } from '#src/kernel/behaviour.ts';
 import type { Effect } from '#src/kernel/effect.ts';
 import type { DrainTarget } from '#src/protocol/coordinator.ts';
-import { answer, toManager, type Asker, type CoordinatorState } from './coordinator-state.ts';
+import {
+  answer,
+  silenceMs,
+  toManager,
+  type Asker,
+  type CoordinatorState,
+} from './coordinator-state.ts';
 
 type S = CoordinatorState;
 
@@ -18,8 +24,6 @@ export interface DrainAsk {
 }
 
 const drainAgainMs = 5_000;
-/** A node that has not spoken for so long is not waited for. */
-const silenceMs = 3_000;
 /** People who wait at once. */
 const askCountMax = 1_000;
 

@@ -15,7 +15,7 @@ import {
   silentNodes,
 } from '../placement/bootstrapper.ts';
 import { takeAsk } from './asks.ts';
-import { toManager, type CoordinatorState } from './coordinator-state.ts';
+import { silenceMs, toManager, type CoordinatorState } from './coordinator-state.ts';
 import { endDrain, takeDrain } from './drains.ts';
 import { reported } from './feed-course.ts';
 import {
@@ -28,9 +28,6 @@ import {
 } from './feed-placing.ts';
 
 type S = CoordinatorState;
-
-/** A manager that is silent for so long is asked again what it runs. */
-const silenceMs = 3_000;
 
 /** Nodes have come or gone. */
 export function viewChanged(state: S, nodes: readonly string[], env: Env): readonly Effect[] {
