@@ -174,7 +174,8 @@ function performOn(
         return notNow(asker, feed, 'stopped or failed or finished', 'resumed');
       return run(state, feed, {}, asker, env);
     case 'RemoveChangefeed':
-      return write(state, feed, { state: 'removed' }, { do: 'stop' }, asker);
+      // Closed once more, whatever was closed before: its slots may not have been raised then (I-12).
+      return write(state, feed, { state: 'removed', isOpen: true }, { do: 'stop' }, asker);
     case 'MoveChangefeed':
       return moveFeed(state, feed, request.node, asker);
     case 'MoveTable':

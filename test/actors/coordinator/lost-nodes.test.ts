@@ -148,6 +148,21 @@ test('spec/02 2b Stop: a stale owner is ended beside what is placed, whose node 
   assert.match(added[0]!, / Add f 4$/);
 });
 
+test('I-12: one that was closed already is closed once more when it is removed, by the next coordinator too', () => {
+  const one = new ToldCoordinator(
+    ['a', 'b'],
+    [recordOf('f', { epoch: 3, isNew: false, state: 'stopped' })],
+  );
+  for (const node of ['a', 'b']) one.boots(node);
+  one.ask({ kind: 'RemoveChangefeed', id: 'f' });
+  const next = new ToldCoordinator(['a', 'b'], [], one.store);
+  for (const node of ['a', 'b']) next.boots(node);
+  assert.equal(next.record('f')?.state, 'removed');
+  assert.equal(next.sends().at(-1), 'a Remove f 5 cascade removed');
+  next.reports('a', [lastWord('f', 5)]);
+  assert.equal(next.record('f'), null);
+});
+
 test('F6: removed while the stop before it still waits for an epoch: that one is waited for, none is ended under epoch 0', () => {
   const one = new ToldCoordinator(
     ['a', 'b'],
