@@ -6,7 +6,7 @@ import type { TeamPlan } from '#src/kernel/plan.ts';
 import type { World } from '#workers/world.ts';
 
 /** Words of the shared notes, 64 bit: per thread when the last delivery and the last submit were, and counts. */
-export const word = { delivery: 0, submit: 8, started: 16, told: 17 } as const;
+export const word = { delivery: 0, submit: 8, started: 16, told: 17, spinning: 18 } as const;
 
 /** What a cell is started with. */
 export interface BenchCell {
@@ -34,7 +34,10 @@ const worker: Behaviour<State, { readonly kind: 'Again' | 'Submitted' }, BenchCe
   receive: (state, message, env) => {
     const { cell, words } = state;
     words[word.delivery + cell.at] = process.hrtime.bigint();
-    if (cell.does === 'spin') for (;;);
+    if (cell.does === 'spin') {
+      Atomics.store(words, word.spinning, 1n);
+      for (;;);
+    }
     if (message.kind === 'Submitted') return [state, []];
     const isTurn = ++state.count % submitEvery === 0;
     const request = { kind: 'Submit', notes: cell.notes, at: cell.at };
