@@ -140,7 +140,7 @@ async function catchUp(
   const replication = await Replication.start({
     upstreamUri: upstream.uri(),
     sinkUri: downstream.uri(),
-    changefeedId: `bench-${run.name}`,
+    changefeedId: `bench-${run.name.replaceAll('_', '-')}`,
     startAt: { kind: 'gtid', gtid: run.start },
     rules: ['bench.*'],
     untilCaughtUp: true,
